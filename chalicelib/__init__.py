@@ -1,0 +1,1 @@
+"""The control plane: decisions in pure modules, actions behind ports, AWS in the adapters."""

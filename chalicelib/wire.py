@@ -1,0 +1,211 @@
+"""What goes over HTTP: one struct per body, validated here and nowhere else.
+
+Unknown fields are refused, so that a misspelt field never silently means its default. Lengths and
+ranges that do not depend on the deployment's settings are checked by the types themselves; caps are
+checked where the settings are known. `schema/wire.json` is made from this module.
+"""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import msgspec
+from msgspec import Meta, Struct
+
+# 1 to 64 of letters, digits, '.', '_', '-', starting with a letter or digit (docs/architecture.md).
+Name = Annotated[str, Meta(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}\Z", max_length=64)]
+RequestId = Annotated[str, Meta(pattern=r"^[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}\Z")]
+# An HTCondor user, user@domain: the subject of the annex's token, and what TARGET.User shows.
+Identity = Annotated[str, Meta(pattern=r"^[A-Za-z0-9._-]+@[A-Za-z0-9._-]+\Z", max_length=128)]
+# host or host:port, as COLLECTOR_HOST has them.
+Address = Annotated[str, Meta(pattern=r"^[A-Za-z0-9.-]+(:[0-9]{1,5})?\Z", max_length=255)]
+# A year: no lease is longer, whatever the deployment allows.
+Seconds = Annotated[int, Meta(ge=60, le=366 * 86400)]
+Count = Annotated[int, Meta(ge=1, le=100_000)]
+
+
+class Pool(Struct, frozen=True, forbid_unknown_fields=True):
+    """Where the machines report: the collector, and the access points whose jobs they run.
+
+    Machines open TCP connections to each of these addresses (9618 where no port is given); nothing
+    ever connects to a machine.
+    """
+
+    collector_host: Address
+    trust_domain: Annotated[str, Meta(min_length=1, max_length=255)]
+    access_points: Annotated[tuple[Address, ...], Meta(max_length=16)] = ()
+
+
+class AdminKey(Struct, frozen=True, forbid_unknown_fields=True):
+    """The signing key with which the annex's owner administers its machines, and no others."""
+
+    key_name: Annotated[str, Meta(pattern=r"^annex-[A-Za-z0-9._-]{1,64}-admin\Z")]
+    identity: Identity
+    key: Annotated[str, Meta(min_length=32, max_length=256)]  # base64
+
+    def __repr__(self) -> str:
+        return f"AdminKey({self.key_name!r})"  # the key itself is never shown
+
+
+class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Start an annex, or with `grow` add machines to a live one.
+
+    `duration_seconds` and `idle_seconds` may be left out only when growing: the annex's lease and
+    idle time stay as they are. `user_data` is base64. `token` and `admin` are secrets.
+    """
+
+    request_id: RequestId
+    name: Name
+    count: Count
+    duration_seconds: Seconds | None = None
+    idle_seconds: Seconds | None = None
+    retire_seconds: Annotated[int, Meta(ge=0, le=86400)] = 300
+    instance_types: Annotated[
+        tuple[Annotated[str, Meta(max_length=32)], ...], Meta(max_length=20)
+    ] = ()
+    ami_id: Annotated[str, Meta(pattern=r"^ami-[0-9a-f]{8,17}\Z")] | None = None
+    identity: Identity
+    owners: Annotated[tuple[Identity, ...], Meta(max_length=50)] = ()
+    any_owner: bool = False
+    tags: dict[str, str] = {}
+    subnets: Annotated[tuple[str, ...], Meta(max_length=20)] = ()
+    security_groups: Annotated[tuple[str, ...], Meta(max_length=5)] = ()
+    key_name: str | None = None
+    user_data: Annotated[str, Meta(max_length=24_000)] | None = None
+    config_files: dict[str, str] = {}
+    pool: Pool
+    token: Annotated[str, Meta(min_length=1, max_length=8192)]
+    admin: AdminKey | None = None
+    grow: bool = False
+    dry_run: bool = False
+
+    def __repr__(self) -> str:
+        return f"StartRequest({self.request_id!r}, {self.name!r})"  # never the token
+
+
+class RenewRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Move the lease's end to `duration_seconds` from now; earlier than it is only with `shorten`."""
+
+    request_id: RequestId
+    duration_seconds: Seconds
+    shorten: bool = False
+    token: Annotated[str, Meta(min_length=1, max_length=8192)] | None = None
+
+    def __repr__(self) -> str:
+        return f"RenewRequest({self.request_id!r})"
+
+
+class InstanceView(Struct, frozen=True, kw_only=True):
+    """One machine as EC2 has it; `reason` is why it does not work, or empty.
+
+    `phase` is the machine's own last report: see Reports in docs/architecture.md.
+    """
+
+    instance_id: str
+    instance_type: str
+    zone: str
+    lifecycle: str  # "on-demand" or "spot"
+    state: str  # EC2's word
+    launched_at: str
+    private_dns_name: str = ""
+    phase: str = ""
+    reason: str = ""
+
+
+class AnnexView(Struct, frozen=True, kw_only=True):
+    """One annex as ledger and EC2 have it. `state` is launching, active, terminating or terminated."""
+
+    name: str
+    annex_id: str
+    owner: str  # the HTCondor identity
+    state: str
+    created_at: str
+    lease_expires_at: str
+    idle_seconds: int
+    requested: int
+    reason: str = ""
+    instances: tuple[InstanceView, ...] = ()
+
+
+class AnnexSummary(Struct, frozen=True, kw_only=True):
+    """An annex in a list: no instances, but how many there are by EC2's state."""
+
+    name: str
+    annex_id: str
+    owner: str
+    state: str
+    created_at: str
+    lease_expires_at: str
+    idle_seconds: int
+    requested: int
+    reason: str = ""
+    instance_counts: dict[str, int] = {}
+
+
+class AnnexList(Struct, frozen=True):
+    """The caller's annexes, newest first."""
+
+    annexes: tuple[AnnexSummary, ...]
+
+
+class StartAnswer(Struct, frozen=True, kw_only=True):
+    """`started` of `asked` machines; `pending` says that the sweep goes on trying.
+
+    `notes` are sentences for the user: which type or zone had nothing, what the check of the pool's
+    ports from AWS found. On a dry run `annex` is what would have been made, and nothing was.
+    """
+
+    annex: AnnexView
+    asked: int
+    started: int
+    pending: bool
+    notes: tuple[str, ...] = ()
+
+
+class RenewAnswer(Struct, frozen=True, kw_only=True):
+    """The renewed annex, and the machines that may not have heard of it (already leaving)."""
+
+    annex: AnnexView
+    unreached: tuple[str, ...] = ()
+
+
+class Component(Struct, frozen=True, kw_only=True):
+    """One line of check-setup: `detail` says what is wrong and what to do, or is empty."""
+
+    name: str
+    ok: bool
+    detail: str = ""
+
+
+class SetupReport(Struct, frozen=True, kw_only=True):
+    """What the functions find when they look at the deployment with their own roles."""
+
+    deployment: str
+    version: str
+    caller: str
+    sweep_finished_at: str | None
+    components: tuple[Component, ...]
+
+
+class ErrorBody(Struct, frozen=True, kw_only=True):
+    """Every refusal: a code for scripts, a sentence that says what to do for people."""
+
+    code: str
+    message: str
+    annex: str | None = None
+    request_id: str | None = None
+
+
+class ErrorAnswer(Struct, frozen=True):
+    """The body of every answer that is not a success."""
+
+    error: ErrorBody
+
+
+def schema() -> dict[str, Any]:
+    """The JSON Schema of every body, as `schema/wire.json` holds it."""
+    bodies = (
+        StartRequest, RenewRequest, StartAnswer, RenewAnswer, AnnexView, AnnexList, SetupReport, ErrorAnswer,
+    )  # fmt: skip
+    _, components = msgspec.json.schema_components(bodies, ref_template="#/$defs/{name}")
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": components}
