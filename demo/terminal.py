@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class StepFailedError(Exception):
-    """A step did not do what the tutorial promises; the message says which and shows what it said."""
+    """A step did not do what the tutorial promises; the message says which."""
 
 
 @dataclass
