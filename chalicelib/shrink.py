@@ -1,6 +1,6 @@
 """A Python package made small enough for user data, where EC2 leaves 16 KB for everything.
 
-What only readers and type checkers need stays behind: comments, docstrings, annotations of functions,
+What only readers and type checkers need stays behind: comments, docstrings, functions' annotations,
 blocks under `TYPE_CHECKING`. What runs is what was tested: the tests run this very form as well.
 """
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 def shrunk_package(package: str, folder: Traversable) -> dict[str, str]:
-    """The sources of `folder`'s modules as `package/NAME.py`, and a `__main__.py` that calls its main.
+    """The sources of `folder`'s modules as `package/NAME.py`, and a `__main__.py` that runs them.
 
     In the order of their names, so that equal packages make equal archives.
     """

@@ -1,4 +1,4 @@
-"""What an instance is given at launch: the dead man's timer, the machine program, the user's own part.
+"""What an instance is given at launch: dead man's timer, machine program, the user's own part.
 
 A gzip'd MIME multipart, as cloud-init reads it. Its parts:
 
@@ -67,15 +67,15 @@ def compose(parameters: MachineParameters, user: bytes | None) -> bytes:
     whole = gzip.compress(user_part.multipart(parts), compresslevel=9, mtime=0)
     if len(whole) > LIMIT_BYTES:
         raise UserDataTooLarge(
-            f"The user data is {len(whole)} bytes when compressed, and EC2 takes {LIMIT_BYTES}: make"
-            f" your own part at least {len(whole) - LIMIT_BYTES} bytes smaller (compressed), or let"
-            " it fetch what it needs with #include."
+            f"The user data is {len(whole)} bytes when compressed, and EC2 takes {LIMIT_BYTES}:"
+            f" make your own part at least {len(whole) - LIMIT_BYTES} bytes smaller (compressed), or"
+            " let it fetch what it needs with #include."
         )
     return whole
 
 
 def dead_man_script(parameters: MachineParameters) -> bytes:
-    """The first part: powers off at the lease's end and its margin, or if it does not join in time."""
+    """The first part: powers off after the lease's end, or if the machine does not join in time."""
     end = int(parameters.lease_expires_at.timestamp()) + parameters.dead_man_margin_seconds
     return _filled(DEAD_MAN_SCRIPT, LEASE=str(end), BOOT=str(parameters.boot_limit_seconds))
 

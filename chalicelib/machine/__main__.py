@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from . import observe
@@ -63,7 +63,7 @@ def main(arguments: list[str]) -> int:
 def _live(machine: Machine, orders: Orders, *, watch_only: bool) -> None:
     configuration: Configuration | None = None
     try:
-        if watch_only or os.path.exists(CONFIGURED):
+        if watch_only or Path(CONFIGURED).exists():
             configuration = orders.current
         if configuration is None:
             configuration = bootstrap(machine, orders, run)

@@ -82,7 +82,7 @@ def set_up(machine: Machine, files: list[File], run: Run) -> None:
 def _configuration(
     machine: Machine, orders: Orders, now: Callable[[], float], sleep: Callable[[float], None]
 ) -> Configuration:
-    """The annex's configuration, waited for until shortly before the boot timer would end it all."""
+    """The annex's configuration, waited for until shortly before the boot timer ends it all."""
     limit = machine.facts.booted_at + machine.parameters.boot_limit_seconds - 60
     while True:
         orders.poll()

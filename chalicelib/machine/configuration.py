@@ -16,7 +16,7 @@ TIME_FORMAT = "%Y-%m-%dT%H:%M:%SZ"
 
 
 class BadConfiguration(Exception):
-    """The object is not one that this program understands; the text is a sentence without secrets."""
+    """The object is none that this program understands; the text is without secrets."""
 
 
 def parse_time(text: str) -> int:
@@ -92,7 +92,9 @@ class Configuration:
             given = json.loads(body)
             if given["format"] != 1:
                 raise BadConfiguration(
-                    "The configuration object has format {!r}; this machine reads format 1.".format(given["format"])
+                    "The configuration object has format {!r}; this machine reads format 1.".format(
+                        given["format"]
+                    )
                 )
             return _read(given)
         except (ValueError, TypeError, AttributeError) as error:

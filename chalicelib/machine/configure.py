@@ -42,16 +42,16 @@ def slot_users(cpus: int) -> list[str]:
     Twice the cores and some, since jobs may ask for less than a core; a slot beyond these runs its
     job as nobody.
     """
-    return ["slot1_%d" % number for number in range(1, 2 * cpus + 9)]
+    return [f"slot1_{number}" for number in range(1, 2 * cpus + 9)]
 
 
 def retire_seconds(configuration: Configuration, booted_at: int) -> int:
-    """How long before the lease's end no job begins any more: at most a tenth of this machine's lease."""
+    """How long before the lease's end no job begins: at most a tenth of this machine's lease."""
     return max(0, min(configuration.retire_seconds, (configuration.lease_end - booted_at) // 10))
 
 
 def render(configuration: Configuration, facts: Facts) -> list[File]:
-    """Every file of the machine's HTCondor; raises `BadConfiguration` for one that cannot be written."""
+    """Every file of the machine's HTCondor; raises `BadConfiguration` for one that cannot be."""
     files = [
         File(CONFIG_D + BASE, _base(configuration, facts).encode()),
         File(CONFIG_D + LEASE, _lease(configuration, facts).encode()),
@@ -88,7 +88,7 @@ def render(configuration: Configuration, facts: Facts) -> list[File]:
 def sysusers(cpus: int) -> str:
     """The slots' accounts, as systemd-sysusers reads them (sysusers.d(5))."""
     return "".join(
-        'u %s %d "HTCondor slot" /nonexistent /usr/sbin/nologin\n' % (name, SLOT_UID + number)
+        f'u {name} {SLOT_UID + number} "HTCondor slot" /nonexistent /usr/sbin/nologin\n'
         for number, name in enumerate(slot_users(cpus), 1)
     )
 
@@ -133,7 +133,6 @@ def _base(configuration: Configuration, facts: Facts) -> str:
     }
     names = " ".join(attributes) + " AnnexLeaseExpiration"
     lines = [
-        "# Written by the annex's machine program, and again whenever the annex changes.",
         "COLLECTOR_HOST = " + _plain(configuration.collector_host),
         "CONDOR_HOST = " + _plain(configuration.collector_host.split(":")[0]),
         "use role:Execute",
@@ -141,7 +140,7 @@ def _base(configuration: Configuration, facts: Facts) -> str:
         "use feature:GPUs",
         "use security:strong",
         "TRUST_DOMAIN = " + _plain(configuration.trust_domain),
-        "# No account and no file here is the pool's.",
+        # No account and no file here is the pool's.
         f"UID_DOMAIN = {instance}.annex",
         f"FILESYSTEM_DOMAIN = {instance}.annex",
         "SEC_DEFAULT_AUTHENTICATION_METHODS = IDTOKENS, FS",
@@ -153,10 +152,10 @@ def _base(configuration: Configuration, facts: Facts) -> str:
         ),
         "ALLOW_ADMINISTRATOR = root@$(UID_DOMAIN) condor@$(UID_DOMAIN)" + admin,
         "ALLOW_NEGOTIATOR =",
-        "# Nothing connects to this machine: the collector asks it to call back.",
+        # Nothing connects to this machine: the collector asks it to call back.
         "USE_SHARED_PORT = True",
         "CCB_ADDRESS = $(COLLECTOR_HOST)",
-        "# NAT gateways forget a silent connection after 350 s (Amazon VPC User Guide, NAT gateways).",
+        # NAT gateways forget silent connections after 350 s (Amazon VPC User Guide).
         "CCB_HEARTBEAT_INTERVAL = 120",
         "TCP_KEEPALIVE_INTERVAL = 120",
         f"STARTD_NAME = $(FULL_HOSTNAME)@{instance}.{user}.annex",
@@ -164,13 +163,15 @@ def _base(configuration: Configuration, facts: Facts) -> str:
         *(f"{name} = {value}" for name, value in attributes.items()),
         f"STARTD_ATTRS = $(STARTD_ATTRS) {names}",
         f"MASTER_ATTRS = $(MASTER_ATTRS) {names}",
-        ("START = (TARGET.MayUseAWS =?= True) && ($(ANNEX_OWNERS)) =?= True && "
-        "(TARGET.TargetAnnexName =?= undefined || TARGET.TargetAnnexName =?= MY.AnnexName)"),
+        (
+            "START = (TARGET.MayUseAWS =?= True) && ($(ANNEX_OWNERS)) =?= True && "
+            "(TARGET.TargetAnnexName =?= undefined || TARGET.TargetAnnexName =?= MY.AnnexName)"
+        ),
         f"ANNEX_OWNERS = {_owners(configuration)}",
         "PREEMPT = False",
         f"MachineMaxVacateTime = {configuration.vacate_seconds}",
         "RunBenchmarks = False",
-        "# A user of its own for each slot, and no process outlives its job.",
+        # A user of its own for each slot, and no process outlives its job.
         "STARTER_ALLOW_RUNAS_OWNER = False",
         "DEDICATED_EXECUTE_ACCOUNT_REGEXP = slot1_[0-9]+",
         *(f"{user.upper()}_USER = {user}" for user in slot_users(facts.cpus)),

@@ -1,4 +1,4 @@
-"""The dead man's timer, armed by the user data before anything else: see `chalicelib/userdata.py`."""
+"""The dead man's timer, which the user data armed before anything else (`boot/dead-man.sh`)."""
 
 from __future__ import annotations
 

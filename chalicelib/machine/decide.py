@@ -8,8 +8,8 @@ from .configuration import Configuration, format_time
 from .configure import retire_seconds
 from .observe import Condor, Seen
 
-# Longer than this between two looks, and the machine was asleep or the program was not there: such a
-# gap is nobody's idle time.
+# Longer than this between two looks, and the machine or the program was not there: such a gap is
+# nobody's idle time.
 LONGEST_STEP = 60.0
 # HTCondor must be seen ended for so long before it counts: an administrator's restart is no end.
 ENDED_SECONDS = 2.0
@@ -33,11 +33,15 @@ class Clocks:
 
 @dataclass(frozen=True)
 class Decision:
-    """Leave now for `reason`, or stay and say `phase` and `reason`."""
+    """Leave for `reason` where the phase is `ending`; else stay and say `phase` and `reason`."""
 
-    leave: bool
     phase: str
     reason: str = ""
+
+    @property
+    def leave(self) -> bool:
+        """Whether the machine has to go."""
+        return self.phase == "ending"
 
 
 def advance(clocks: Clocks, seen: Seen, now: float) -> Clocks:
@@ -94,35 +98,34 @@ def decide(
     """What to do, judged in the order of what must not wait."""
     reason = _why_leave(configuration, lease_end, booted_at, clocks, seen)
     if reason:
-        return Decision(True, "ending", reason)
+        return Decision("ending", reason)
     until = format_time(lease_end)
     if clocks.looked_at >= lease_end - retire_seconds(configuration, booted_at):
-        return Decision(False, "retiring", f"The lease ends at {until}: no new jobs.")
+        return Decision("retiring", f"The lease ends at {until}: no new jobs.")
     if clocks.joined:
-        return Decision(False, "joined")
+        return Decision("joined")
     if not clocks.collector:
-        return Decision(False, "configured", f"{configuration.collector_host} cannot be reached.")
+        return Decision("configured", f"{configuration.collector_host} cannot be reached.")
     if clocks.joined_once:
-        return Decision(False, "configured", "It is not in the collector any more.")
-    return Decision(False, "configured")
+        return Decision("configured", "It is not in the collector any more.")
+    return Decision("configured")
 
 
 def _why_leave(
     configuration: Configuration, lease_end: int, booted_at: int, clocks: Clocks, seen: Seen
 ) -> str:
-    if configuration.ending:
-        return "The annex was stopped."
-    if clocks.looked_at >= lease_end - lead_seconds(configuration, lease_end, booted_at):
-        return f"The lease ends at {format_time(lease_end)}."
-    if seen.condor is Condor.ENDED and clocks.ended >= ENDED_SECONDS:
-        return "HTCondor was shut down."
-    if seen.condor is Condor.FAILED:
-        return "HTCondor failed and could not be restarted."
-    if clocks.idle >= configuration.idle_seconds:
-        return f"It had no job for {configuration.idle_seconds} s."
-    if clocks.unjoined >= configuration.unjoined_limit_seconds:
-        return (
-            f"It was refused by the collector: {configuration.collector_host} can be reached, but"
-            f" has not shown this machine for {configuration.unjoined_limit_seconds} s."
-        )
-    return ""
+    lead = lead_seconds(configuration, lease_end, booted_at)
+    host, limit = configuration.collector_host, configuration.unjoined_limit_seconds
+    reasons = (
+        (configuration.ending, "The annex was stopped."),
+        (clocks.looked_at >= lease_end - lead, f"The lease ends at {format_time(lease_end)}."),
+        (clocks.ended >= ENDED_SECONDS, "HTCondor was shut down."),
+        (seen.condor is Condor.FAILED, "HTCondor failed and could not be restarted."),
+        (clocks.idle >= configuration.idle_seconds, f"It had no job for {clocks.idle:.0f} s."),
+        (
+            clocks.unjoined >= limit,
+            f"It was refused by the collector: {host} can be reached, but has not shown this"
+            f" machine for {limit} s.",
+        ),
+    )
+    return next((reason for holds, reason in reasons if holds), "")

@@ -26,13 +26,17 @@ def leave(
     run: Run,
     reporter: Reporter | None,
     jobs: Callable[[], int],
+    *,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """End this machine; each step has its limit of time, and none can keep the last from coming."""
     steps: tuple[tuple[float, Callable[[], object]], ...] = (
         (8, lambda: reporter.say("ending", reason) if reporter else log(reason)),
-        (vacate_seconds + 15, lambda: _drain(reason, vacate_seconds, run, jobs, now, sleep)),
+        (
+            vacate_seconds + 15,
+            lambda: _drain(reason, vacate_seconds, run, jobs, now=now, sleep=sleep),
+        ),
         # SIGQUIT, by HTCondor's own unit: a fast shutdown. Jobs left over are idle again at once.
         (30, lambda: run(["systemctl", "stop", "condor.service"], 25)),
         (8, lambda: reporter.flush() if reporter else None),
@@ -63,6 +67,7 @@ def _drain(
     vacate_seconds: int,
     run: Run,
     jobs: Callable[[], int],
+    *,
     now: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> None:

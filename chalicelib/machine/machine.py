@@ -1,4 +1,4 @@
-"""This machine as the program's parts share it: its parameters, its metadata, its bucket, its report."""
+"""This machine as the program's parts share it: parameters, metadata, bucket, report."""
 
 from __future__ import annotations
 
@@ -47,14 +47,14 @@ def meet(given: Parameters, metadata: Metadata, root: str = "/") -> Machine:
         booted_at=_booted_at(root),
     )
     domain = (metadata.get("meta-data/services/domain") or "amazonaws.com").strip()
-    s3 = S3(given.bucket, given.region, metadata, domain)
+    s3 = S3(given.bucket, given.region, metadata, domain=domain)
     key = f"reports/{given.role_id}:{instance_id}"
     reporter = Reporter(instance_id, lambda body: s3.put(key, body), root=root)
     return Machine(given, facts, metadata, s3, reporter)
 
 
 def _booted_at(root: str) -> int:
-    """When pid 1 began (proc(5): field 22 of stat, in ticks since the kernel booted), a Unix time."""
+    """When pid 1 began, a Unix time (proc(5): field 22 of stat, in ticks of the kernel)."""
     stat = Path(root + "/proc/1/stat").read_text(encoding="utf-8")
     ticks = int(stat.rpartition(")")[2].split()[19])
     age = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")

@@ -34,9 +34,7 @@ class Credentials:
 class Metadata:
     """A client of the service; `AWS_EC2_METADATA_SERVICE_ENDPOINT` moves it, as in AWS's SDKs."""
 
-    def __init__(
-        self, endpoint: str | None = None, now: Callable[[], float] = time.time
-    ) -> None:
+    def __init__(self, endpoint: str | None = None, now: Callable[[], float] = time.time) -> None:
         given = endpoint or os.environ.get("AWS_EC2_METADATA_SERVICE_ENDPOINT") or ADDRESS
         self._host = urlsplit(given).netloc
         self._now = now
@@ -53,7 +51,7 @@ class Metadata:
                     {"X-aws-ec2-metadata-token-ttl-seconds": str(TOKEN_SECONDS)},
                 )
                 if code != OK:
-                    raise MetadataError("The metadata service gave no token (%d)." % code)
+                    raise MetadataError(f"The metadata service gave no token ({code}).")
                 self._token = body
             code, body = self._ask("GET", path, {"X-aws-ec2-metadata-token": self._token})
             if code == OK:
@@ -62,7 +60,7 @@ class Metadata:
                 return None
             if code == UNAUTHORIZED:
                 self._token = None
-        raise MetadataError("The metadata service answered %d to %s." % (code, path))
+        raise MetadataError(f"The metadata service answered {code} to {path}.")
 
     def need(self, path: str) -> str:
         """As `get`, but what is missing is a `MetadataError` too."""
@@ -78,7 +76,9 @@ class Metadata:
             role = self.need("meta-data/iam/security-credentials/").split()[0]
             given = json.loads(self.need("meta-data/iam/security-credentials/" + role))
             if given.get("Code", "Success") != "Success":
-                raise MetadataError("The instance role has no credentials ({}).".format(given["Code"]))
+                raise MetadataError(
+                    "The instance role has no credentials ({}).".format(given["Code"])
+                )
             kept = self._credentials = Credentials(
                 given["AccessKeyId"],
                 given["SecretAccessKey"],

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import glob
-import os
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import Enum
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,23 +52,18 @@ def condor(run: Run) -> Condor:
 def jobs(root: str = "/") -> int:
     """How many starters run: HTCondor has one for each running job."""
     found = 0
-    for comm in glob.glob(os.path.join(root, "proc/[0-9]*/comm")):
-        try:
-            with open(comm) as name:
-                found += name.read().strip() == "condor_starter"
-        except OSError:
-            continue  # it has just ended
+    for comm in Path(root, "proc").glob("[0-9]*/comm"):
+        with suppress(OSError):  # it has just ended
+            found += comm.read_text().strip() == "condor_starter"
     return found
 
 
 def last_job_trace(log: str = LOG) -> float:
-    """When a starter last wrote to a slot's log: it shows jobs that begin and end between two looks."""
+    """When a starter last wrote to a slot's log: that shows jobs too short to be seen running."""
     newest = 0.0
-    for name in glob.glob(os.path.join(glob.escape(log), "StarterLog.slot*")):
-        try:
-            newest = max(newest, os.stat(name).st_mtime)
-        except OSError:
-            continue  # rotated away
+    for name in Path(log).glob("StarterLog.slot*"):
+        with suppress(OSError):  # rotated away
+            newest = max(newest, name.stat().st_mtime)
     return newest
 
 

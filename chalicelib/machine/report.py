@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import time
+from pathlib import Path
 from typing import Callable
 
 from .configuration import format_time
@@ -65,8 +66,7 @@ class Reporter:
     def _earlier(self) -> list[dict[str, str]]:
         """The events before this program was restarted."""
         try:
-            with open(self._root + EVENTS, "rb") as kept:
-                events = json.load(kept)
+            events = json.loads(Path(self._root + EVENTS).read_text(encoding="utf-8"))
             return events if isinstance(events, list) else []
         except (OSError, ValueError):
             return []

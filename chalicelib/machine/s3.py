@@ -43,6 +43,7 @@ class S3:
         bucket: str,
         region: str,
         metadata: Metadata,
+        *,
         domain: str = "amazonaws.com",
         owner: str = "",
         now: Callable[[], float] = time.time,
@@ -99,9 +100,9 @@ class S3:
             path,
             body,
             {**headers, **self._headers},
-            self._region,
-            credentials,
-            self._now(),
+            region=self._region,
+            credentials=credentials,
+            now=self._now(),
         )
         if self._url.scheme == "https":
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
@@ -129,4 +130,4 @@ def _plain(error: Exception) -> str:
 def _sentence(verb: str, key: str, code: int, answer: bytes) -> str:
     # The configuration's key is half a secret: only its folder is told.
     folder = key.split("/", maxsplit=1)[0]
-    return "S3 refused to %s an object of %s/ (%d %s)." % (verb, folder, code, _code(answer))
+    return f"S3 refused to {verb} an object of {folder}/ ({code} {_code(answer)})."

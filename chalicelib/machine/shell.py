@@ -38,8 +38,8 @@ class Ran:
 
 
 if TYPE_CHECKING:
-
     from collections.abc import Sequence
+
     class Run(Protocol):
         """Runs a command; tests hand in their own."""
 

@@ -28,6 +28,7 @@ def sign(
     path: str,
     body: bytes,
     headers: dict[str, str],
+    *,
     region: str,
     credentials: Credentials,
     now: float,
@@ -44,7 +45,15 @@ def sign(
     }
     names = sorted(signed)
     canonical = "\n".join(
-        [method, path, "", *(f"{name}:{signed[name]}" for name in names), "", ";".join(names), digest]
+        [
+            method,
+            path,
+            "",
+            *(f"{name}:{signed[name]}" for name in names),
+            "",
+            ";".join(names),
+            digest,
+        ]
     )
     scope = f"{stamp[:8]}/{region}/s3/aws4_request"
     text = "\n".join(

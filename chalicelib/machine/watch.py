@@ -1,4 +1,4 @@
-"""The watcher: looks at HTCondor, the pool and the annex's configuration until it is time to leave."""
+"""The watcher: looks at HTCondor, pool and configuration until it is time to leave."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Watcher:
         self._sleep = sleep
         self._log_folder = observe.log_folder(run)
         self._lease_armed = 0
-        self._poll_at = now() + random.uniform(*POLL_SECONDS)
+        self._poll_at = now() + _some_time()
         self._ask_at = 0.0
         self._clocks = self._kept()
 
@@ -94,7 +94,7 @@ class Watcher:
         )
 
     def _poll(self, configuration: Configuration) -> Configuration:
-        self._poll_at = self._now() + random.uniform(*POLL_SECONDS)
+        self._poll_at = self._now() + _some_time()
         if not self._orders.poll() or self._orders.current is None:
             return configuration
         news = self._orders.current
@@ -119,3 +119,7 @@ class Watcher:
         except (OSError, ValueError, TypeError):
             now = self._now()
             return Clocks(looked_at=now, last_job_trace=observe.last_job_trace(self._log_folder))
+
+
+def _some_time() -> float:
+    return random.uniform(*POLL_SECONDS)  # noqa: S311 - spreads load, hides nothing
