@@ -31,13 +31,11 @@ def shrunk_package(package: str, folder: Traversable) -> dict[str, str]:
 def shrunk(source: str) -> str:
     """The same program in fewer words."""
     tree = _Shrinker().visit(ast.parse(source))
-    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)}
-    tree.body = [
-        statement
-        for statement in tree.body
-        if not (isinstance(statement, ast.ImportFrom) and statement.module == "typing")
-        or any(name.name in used for name in statement.names)
-    ]
+    used = {node.id for node in ast.walk(tree) if isinstance(node, ast.Name)} | {"annotations"}
+    for statement in tree.body:
+        if isinstance(statement, ast.ImportFrom):
+            statement.names = [name for name in statement.names if name.name in used]
+    tree.body = [node for node in tree.body if not isinstance(node, ast.ImportFrom) or node.names]
     lines = ast.unparse(tree).splitlines()
     if any(
         isinstance(node, ast.Constant) and "\n    " in str(node.value) for node in ast.walk(tree)

@@ -68,7 +68,7 @@ def compose(parameters: MachineParameters, user: bytes | None) -> bytes:
     if len(whole) > LIMIT_BYTES:
         raise UserDataTooLarge(
             f"The user data is {len(whole)} bytes when compressed, and EC2 takes {LIMIT_BYTES}:"
-            f" make your own part at least {len(whole) - LIMIT_BYTES} bytes smaller (compressed), or"
+            f" make your own part at least {len(whole) - LIMIT_BYTES} bytes smaller (packed), or"
             " let it fetch what it needs with #include."
         )
     return whole

@@ -58,7 +58,7 @@ def advance(clocks: Clocks, seen: Seen, now: float) -> Clocks:
     idle, unjoined = clocks.idle, clocks.unjoined
     if active:
         idle = 0.0
-    elif collector and joined:
+    elif collector and joined and clocks.joined:
         idle += step
     if joined:
         unjoined = 0.0
