@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from .configuration import Configuration, format_time
 from .configure import retire_seconds
 from .observe import Condor, Seen
+from .parameters import format_time
+
+if TYPE_CHECKING:
+    from .configuration import Configuration
 
 # Longer than this between two looks, and the machine or the program was not there: such a gap is
 # nobody's idle time.
@@ -124,8 +128,7 @@ def _why_leave(
         (clocks.idle >= configuration.idle_seconds, f"It had no job for {clocks.idle:.0f} s."),
         (
             clocks.unjoined >= limit,
-            f"It was refused by the collector: {host} can be reached, but has not shown this"
-            f" machine for {limit} s.",
+            f"It was refused: {host} can be reached, but has not shown it for {limit} s.",
         ),
     )
     return next((reason for holds, reason in reasons if holds), "")
