@@ -20,6 +20,9 @@ from .report import Reporter
 from .s3 import S3, S3Error
 from .shell import log
 
+# How a zip file begins: once in place, a program is run, not fetched again.
+ZIP = b"PK"
+
 
 def main(arguments: list[str]) -> int:
     """Run the program with `arguments`, once it is there; the dead man's timer bounds the wait."""
@@ -52,7 +55,10 @@ def fetched(given: Parameters, s3: S3, reporter: Reporter, root: str = "/") -> b
     """Put the program in its place; where that cannot be, the report says why."""
     try:
         found = s3.get(given.key)
-        program = base64.b64decode(json.loads(found.body if found else b"")["program"])
+        given_program = json.loads(found.body if found else b"")["program"]
+        program = base64.b64decode(given_program, validate=True)
+        if not program.startswith(ZIP):
+            raise ValueError
         write(File(PROGRAM, program), root)
     except (S3Error, OSError) as error:
         problem = str(error)
