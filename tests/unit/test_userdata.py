@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 import ast
 import base64
 import email
@@ -44,7 +49,7 @@ PARAMETERS = MachineParameters(
 LEASE_END = int(PARAMETERS.lease_expires_at.timestamp())
 
 
-def parts(user=None):
+def parts(user: bytes | None = None) -> list[tuple[str, str, bytes]]:
     """File name, content type and content of each part, as cloud-init's own parser finds them."""
     message = email.message_from_bytes(gzip.decompress(compose(PARAMETERS, user)))
     assert message.is_multipart()
@@ -55,7 +60,7 @@ def parts(user=None):
     ]
 
 
-def test_the_parts_are_in_the_order_of_their_names():
+def test_the_parts_are_in_the_order_of_their_names() -> None:
     found = parts(SCRIPT)
     assert [(name, kind) for name, kind, _ in found] == [
         ("00-dead-man.sh", "text/cloud-boothook"),
@@ -66,31 +71,31 @@ def test_the_parts_are_in_the_order_of_their_names():
     assert len(parts()) == 2
 
 
-def test_equal_launches_have_equal_user_data():
+def test_equal_launches_have_equal_user_data() -> None:
     assert compose(PARAMETERS, SCRIPT) == compose(replace(PARAMETERS), bytes(SCRIPT))
 
 
-def test_a_user_part_of_four_kilobytes_fits_even_if_it_cannot_be_compressed():
+def test_a_user_part_of_four_kilobytes_fits_even_if_it_cannot_be_compressed() -> None:
     user = b"#!/bin/sh\n: " + base64.b64encode(os.urandom(3 * 1024))
     assert len(user) > 4096
     assert len(compose(PARAMETERS, user)) < LIMIT_BYTES
 
 
-def test_user_data_that_ec2_would_refuse_is_refused_with_the_size_that_it_is_over():
+def test_user_data_that_ec2_would_refuse_is_refused_with_the_size_that_it_is_over() -> None:
     user = b"#!/bin/sh\n: " + base64.b64encode(os.urandom(12_000))
     with pytest.raises(UserDataTooLarge, match=r"16384.* \d+ bytes smaller"):
         compose(PARAMETERS, user)
 
 
 @pytest.mark.parametrize(("start", "kind"), KINDS.items())
-def test_every_kind_that_cloud_init_knows_keeps_its_kind(start, kind):
+def test_every_kind_that_cloud_init_knows_keeps_its_kind(start: bytes, kind: str) -> None:
     for user in (start + b"\nx", gzip.compress(start + b"\nx")):
         name, found, content = parts(user)[2]
         assert (name, found) == ("50-user", kind)
         assert content.startswith(start)
 
 
-def user_message():
+def user_message() -> bytes:
     message = MIMEMultipart()
     for name, kind, text in (
         ("00-dead-man.sh", "x-shellscript", "#!/bin/sh\necho first\n"),
@@ -105,7 +110,9 @@ def user_message():
 
 
 @pytest.mark.parametrize("pack", [bytes, gzip.compress])
-def test_a_users_own_multipart_is_merged_and_takes_no_name_of_ours(pack):
+def test_a_users_own_multipart_is_merged_and_takes_no_name_of_ours(
+    pack: Callable[[bytes], bytes],
+) -> None:
     found = parts(pack(user_message()))
     assert [(name, kind) for name, kind, _ in found[2:]] == [
         ("50-user-01-00-dead-man.sh", "text/x-shellscript"),
@@ -116,7 +123,7 @@ def test_a_users_own_multipart_is_merged_and_takes_no_name_of_ours(pack):
     assert not any("/" in name for name, _, _ in found)
 
 
-def test_content_survives_to_the_byte_where_a_mail_would_change_it():
+def test_content_survives_to_the_byte_where_a_mail_would_change_it() -> None:
     user = b"#!/bin/sh\r\nprintf '\xff\x00'\r\n--==annex\n"
     assert parts(user)[2][2] == user
 
@@ -128,46 +135,46 @@ def test_content_survives_to_the_byte_where_a_mail_would_change_it():
         (b"\x1f\x8bdamaged", "damaged"),
         (gzip.compress(b"#!/bin/sh\n")[:-9], "cut off"),
         (gzip.compress(b"#!" + b"x" * UNPACKED_BYTES), "larger than"),
-        (b"Content-Type: multipart/mixed; boundary=x\n\n--x--\n", "no parts|of no kind"),
+        (b"Content-Type: multipart/mixed; boundary=x\n\n--x--\n", "no parts"),
     ],
 )
-def test_what_cloud_init_would_ignore_is_refused(user, words):
+def test_what_cloud_init_would_ignore_is_refused(user: bytes, words: str) -> None:
     with pytest.raises(NotUserData, match=words):
         compose(PARAMETERS, user)
 
 
 @given(st.binary(max_size=300))
-def test_a_script_of_any_bytes_is_kept_or_refused_never_changed(content):
+def test_a_script_of_any_bytes_is_kept_or_refused_never_changed(content: bytes) -> None:
     user = b"#!" + content
     found = parts(user)
     assert len(found) == 3
     assert found[2][2].removesuffix(b"\n") == user.removesuffix(b"\n")
 
 
-def script(number, user=None):
+def script(number: int, user: bytes | None = None) -> str:
     return parts(user)[number][2].decode()
 
 
 @pytest.mark.parametrize("number", [0, 1])
 @pytest.mark.parametrize("shell", ["sh", "bash"])
-def test_the_shell_parts_are_shell(number, shell):
+def test_the_shell_parts_are_shell(number: int, shell: str) -> None:
     text = script(number)
     assert text.startswith("#!/bin/sh\n")
     done = subprocess.run(
         [shell, "-n"], input=text, text=True, capture_output=True, check=False, timeout=60
     )
     assert (done.returncode, done.stderr) == (0, "")
-    assert "@" not in re.sub(r"@\$2|@EPOCH", "", text).replace("alice@", "")
+    assert not re.search("@[A-Z]+@", text)
 
 
-def test_the_first_part_asks_nothing_of_the_network():
+def test_the_first_part_asks_nothing_of_the_network() -> None:
     assert not re.search(r"curl|wget|python|http|169\.254", script(0))
 
 
 class Image:
     """A folder that stands for a machine's root; its commands are stubs that note their words."""
 
-    def __init__(self, root):
+    def __init__(self, root: Path) -> None:
         self.root = root
         self.bin = root / "bin"
         self.bin.mkdir()
@@ -177,17 +184,17 @@ class Image:
             self.stub(name)
         self.stub("timeout", "shift; exec $@")
 
-    def stub(self, name, body="exit 0"):
+    def stub(self, name: str, body: str = "exit 0") -> None:
         path = self.bin / name
         path.write_text(f'#!/bin/sh\necho {name} "$@" >> {self.noted}\n{body}\n')
         path.chmod(0o755)
 
-    def moved(self, text):
+    def moved(self, text: str) -> str:
         for folder in ("/usr/local/lib", "/var/lib/htcondor-annex", "/run/htcondor-annex", "/etc/"):
             text = text.replace(folder, f"{self.root}{folder}")
         return text.replace("/dev/console", "/dev/null")
 
-    def run(self, *args, text=None):
+    def run(self, *args: str, text: str | None = None) -> int:
         done = subprocess.run(
             [*args] or ["sh", "-s"],
             input=self.moved(text) if text else "",
@@ -200,7 +207,7 @@ class Image:
         assert done.stderr == ""
         return done.returncode
 
-    def dead_man(self, *args):
+    def dead_man(self, *args: object) -> list[str]:
         self.noted.write_text("")
         self.run(f"{self.root}/usr/local/lib/htcondor-annex/dead-man", *map(str, args))
         return self.noted.read_text().splitlines()
@@ -210,7 +217,7 @@ NOW = 4_000_000_000  # later than any test runs
 
 
 @pytest.fixture
-def image(tmp_path):
+def image(tmp_path: Path) -> Image:
     image = Image(tmp_path)
     # systemctl is-active says no, and list-units shows an older timer of ours.
     image.stub(
@@ -223,7 +230,7 @@ def image(tmp_path):
     return image
 
 
-def test_the_dead_mans_timer_is_armed_for_the_lease_and_for_the_boot(image):
+def test_the_dead_mans_timer_is_armed_for_the_lease_and_for_the_boot(image: Image) -> None:
     armed = [line for line in image.first if line.startswith("systemd-run")]
     assert f"--unit=htcondor-annex-lease-{NOW}" in armed[0]
     assert f"--on-calendar=@{NOW}" in armed[0]
@@ -234,11 +241,11 @@ def test_the_dead_mans_timer_is_armed_for_the_lease_and_for_the_boot(image):
     assert all("--no-block" in line and "DefaultDependencies=no" in line for line in armed)
 
 
-def test_the_timer_in_the_first_part_is_the_leases_end_and_its_margin():
+def test_the_timer_in_the_first_part_is_the_leases_end_and_its_margin() -> None:
     assert f"lease={LEASE_END + 300} ;;" in script(0)
 
 
-def test_the_old_timer_goes_when_the_new_one_is_there(image):
+def test_the_old_timer_goes_when_the_new_one_is_there(image: Image) -> None:
     lines = image.dead_man("lease", NOW + 60)
     new = next(n for n, line in enumerate(lines) if line.startswith("systemd-run"))
     old = lines.index("systemctl stop htcondor-annex-lease-3999999999.timer")
@@ -247,14 +254,14 @@ def test_the_old_timer_goes_when_the_new_one_is_there(image):
     assert deadline.read_text() == f"{NOW + 60}\n"
 
 
-def test_a_timer_that_cannot_be_armed_leaves_the_old_one_and_adds_a_shutdown(image):
+def test_a_timer_that_cannot_be_armed_leaves_the_old_one_and_adds_a_shutdown(image: Image) -> None:
     image.stub("systemd-run", "exit 1")
     lines = image.dead_man("lease", NOW + 60)
     assert not any(line.startswith("systemctl stop") for line in lines)
     assert any(line.startswith("shutdown -P +") for line in lines)
 
 
-def test_an_image_without_systemd_run_is_shut_down_all_the_same(image):
+def test_an_image_without_systemd_run_is_shut_down_all_the_same(image: Image) -> None:
     (image.bin / "systemd-run").unlink()
     image.bin.joinpath("systemctl").unlink()
     done = subprocess.run(
@@ -268,7 +275,7 @@ def test_an_image_without_systemd_run_is_shut_down_all_the_same(image):
     assert "shutdown -P +" in image.noted.read_text()
 
 
-def _few_commands(root):
+def _few_commands(root: Path) -> Path:
     """A PATH with the commands that every system has, and no systemd."""
     folder = root / "few"
     folder.mkdir()
@@ -277,13 +284,13 @@ def _few_commands(root):
     return folder
 
 
-def test_a_lease_that_is_over_powers_off_at_once(image):
+def test_a_lease_that_is_over_powers_off_at_once(image: Image) -> None:
     lines = image.dead_man("lease", 1_000_000_000)
     assert lines[0].startswith("systemd-run")
     assert "--unit=htcondor-annex-off" in lines[0]
 
 
-def test_powering_off_goes_hard_after_a_while(image):
+def test_powering_off_goes_hard_after_a_while(image: Image) -> None:
     lines = image.dead_man("off")
     assert lines[-3:] == [
         "systemctl --no-block poweroff",
@@ -292,7 +299,7 @@ def test_powering_off_goes_hard_after_a_while(image):
     ]
 
 
-def test_the_boot_timer_spares_a_machine_that_has_joined(image):
+def test_the_boot_timer_spares_a_machine_that_has_joined(image: Image) -> None:
     assert "systemctl --no-block poweroff" in image.dead_man("unjoined")
     joined = image.root / "run/htcondor-annex/joined"
     joined.parent.mkdir(parents=True)
@@ -300,7 +307,7 @@ def test_the_boot_timer_spares_a_machine_that_has_joined(image):
     assert image.dead_man("unjoined") == []
 
 
-def test_a_reboot_arms_the_renewed_lease_and_not_the_first(image):
+def test_a_reboot_arms_the_renewed_lease_and_not_the_first(image: Image) -> None:
     image.dead_man("lease", NOW + 5000)
     image.noted.write_text("")
     image.run(text=script(0))
@@ -308,14 +315,14 @@ def test_a_reboot_arms_the_renewed_lease_and_not_the_first(image):
 
 
 @pytest.mark.parametrize("kept", ["", "soon", "-1", "12 34"])
-def test_a_damaged_renewal_falls_back_to_the_first_lease(image, kept):
+def test_a_damaged_renewal_falls_back_to_the_first_lease(image: Image, kept: str) -> None:
     (image.root / "var/lib/htcondor-annex/deadline").write_text(kept)
     image.noted.write_text("")
     image.run(text=script(0).replace(str(LEASE_END + 300), str(NOW)))
     assert f"--on-calendar=@{NOW}" in image.noted.read_text()
 
 
-def test_the_second_part_leaves_fetcher_parameters_and_service(image):
+def test_the_second_part_leaves_fetcher_parameters_and_service(image: Image) -> None:
     (image.root / "etc/systemd/system").mkdir(parents=True)
     image.noted.write_text("")
     assert image.run(text=script(1)) == 0
@@ -345,13 +352,15 @@ def test_the_second_part_leaves_fetcher_parameters_and_service(image):
     assert (home / "fetch.pyz").read_bytes() == program.fetcher()
 
 
-PYTHONS = sorted(
-    {path for name in ("python3.9", "python3") if (path := shutil.which(name))} | {sys.executable}
-)
+def pythons() -> list[str]:
+    """This Python, and the oldest that the program is for where this machine has it."""
+    oldest = shutil.which("python3.9")
+    runs = oldest and not subprocess.run([oldest, "-c", ""], check=False, timeout=60).returncode
+    return [sys.executable, oldest] if runs else [sys.executable]
 
 
-@pytest.mark.parametrize("python", PYTHONS)
-def test_the_programs_run_as_they_are_sent(python, tmp_path):
+@pytest.mark.parametrize("python", pythons())
+def test_the_programs_run_as_they_are_sent(python: str, tmp_path: Path) -> None:
     whole, fetcher = tmp_path / "annex.pyz", tmp_path / "fetch.pyz"
     whole.write_bytes(base64.b64decode(program.whole()))
     fetcher.write_bytes(program.fetcher())
@@ -363,14 +372,14 @@ def test_the_programs_run_as_they_are_sent(python, tmp_path):
     assert "parameters.json" in done.stderr
 
 
-def _run(python, *args):
+def _run(python: str, *args: object) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [python, "-I", *args], text=True, capture_output=True, check=False, timeout=60, cwd="/"
     )
 
 
 @pytest.mark.parametrize("name", sorted(program.sources()))
-def test_the_machine_program_is_python_3_9_and_imports_nothing_else_of_ours(name):
+def test_the_machine_program_is_python_3_9_and_imports_nothing_else_of_ours(name: str) -> None:
     tree = ast.parse(program.sources()[name], feature_version=(3, 9))
     for node in ast.walk(tree):
         if isinstance(node, ast.ImportFrom) and not node.level:
@@ -381,14 +390,14 @@ def test_the_machine_program_is_python_3_9_and_imports_nothing_else_of_ours(name
             assert all(alias.name.split(".")[0] in sys.stdlib_module_names for alias in node.names)
 
 
-def test_archives_are_equal_whenever_they_are_made():
+def test_archives_are_equal_whenever_they_are_made() -> None:
     assert program.whole() == program.whole()
     whole = zipfile.ZipFile(io.BytesIO(base64.b64decode(program.whole())))
     assert {entry.date_time for entry in whole.infolist()} == {program.FIXED_TIME}
     assert len(whole.namelist()) == len(program.sources()) + 1
 
 
-def test_no_secret_is_in_the_user_data_but_the_objects_key():
+def test_no_secret_is_in_the_user_data_but_the_objects_key() -> None:
     text = gzip.decompress(compose(PARAMETERS, None)).decode()
     assert PARAMETERS.key in text
     given_ = json.loads(re.search(r"rb'''(.*)'''", text)[1])
@@ -398,6 +407,6 @@ def test_no_secret_is_in_the_user_data_but_the_objects_key():
     }  # fmt: skip
 
 
-def test_every_module_of_the_machine_is_small():
+def test_every_module_of_the_machine_is_small() -> None:
     folder = Path(program.__file__).parent / "machine"
     assert max(len(path.read_text().splitlines()) for path in folder.glob("*.py")) < 300

@@ -240,8 +240,9 @@ class _Handler(BaseHTTPRequestHandler):
         self.server.requests.append("PUT " + self.path)
         if not self.headers.get("X-aws-ec2-metadata-token-ttl-seconds"):
             return self._answer(400, "")
-        self.server.tokens.add("T%d" % len(self.server.requests))
-        return self._answer(200, "T%d" % len(self.server.requests))
+        token = f"T{len(self.server.requests)}"
+        self.server.tokens.add(token)
+        return self._answer(200, token)
 
     def do_GET(self) -> None:
         self.server.requests.append("GET " + self.path)

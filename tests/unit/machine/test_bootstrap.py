@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from pathlib import Path
+    from typing import Any, NoReturn
+
+    from chalicelib.machine.configuration import Configuration
+
 import pytest
 from machine_builders import (
     BOOT,
@@ -29,7 +37,7 @@ from chalicelib.machine.shell import Ran
 class World:
     """A machine, its bucket and its clock."""
 
-    def __init__(self, root, **changes):
+    def __init__(self, root: Path, **changes: Any) -> None:
         self.root = root
         (root / "etc/condor/config.d").mkdir(parents=True)
         self.bucket = Bucket()
@@ -42,12 +50,12 @@ class World:
         self.closed = set()
         self.tried = []
 
-    def connect(self, host, port, seconds):
+    def connect(self, host: str, port: int, seconds: float) -> None:
         self.tried.append(f"{host}:{port}")
         if host in self.closed:
             raise TimeoutError("timed out")
 
-    def bootstrap(self):
+    def bootstrap(self) -> Configuration:
         return Bootstrap(
             self.machine,
             self.orders,
@@ -59,7 +67,7 @@ class World:
         ).run()
 
 
-def test_a_machine_is_fenced_checked_configured_and_only_then_started(tmp_path):
+def test_a_machine_is_fenced_checked_configured_and_only_then_started(tmp_path: Path) -> None:
     world = World(tmp_path)
     (tmp_path / "etc/condor/config.d/00-htcondor-9.0.config").write_text("use security:host_based")
     assert world.bootstrap() == world.orders.current
@@ -77,7 +85,7 @@ def test_a_machine_is_fenced_checked_configured_and_only_then_started(tmp_path):
     assert reports(world.bucket) == [("booting", ""), ("configured", "")]
 
 
-def test_an_image_without_htcondor_says_that_it_is_installing(tmp_path):
+def test_an_image_without_htcondor_says_that_it_is_installing(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.programs = set()
     with pytest.raises(GiveUp, match="neither HTCondor nor"):
@@ -85,7 +93,7 @@ def test_an_image_without_htcondor_says_that_it_is_installing(tmp_path):
     assert reports(world.bucket)[-1][0] == "installing"
 
 
-def test_an_address_out_of_reach_is_named_at_once_and_given_up_in_the_end(tmp_path):
+def test_an_address_out_of_reach_is_named_at_once_and_given_up_in_the_end(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.closed = {"ap.pool.example"}
     with pytest.raises(GiveUp, match=r"ap\.pool\.example:9618 cannot be reached .*timed out"):
@@ -95,10 +103,10 @@ def test_an_address_out_of_reach_is_named_at_once_and_given_up_in_the_end(tmp_pa
     assert not any("restart condor" in line for line in world.commands.lines())
 
 
-def test_a_stop_is_heard_while_waiting_for_the_pool(tmp_path):
+def test_a_stop_is_heard_while_waiting_for_the_pool(tmp_path: Path) -> None:
     world = World(tmp_path)
 
-    def connect_and_stop(host, port, seconds):
+    def connect_and_stop(host: str, port: int, seconds: float) -> NoReturn:
         world.bucket.configure(generation=2, ending=True)
         raise TimeoutError("timed out")
 
@@ -117,14 +125,16 @@ def test_a_stop_is_heard_while_waiting_for_the_pool(tmp_path):
         ({"trust_domain": None, "pool": {"collector_host": "a b", "trust_domain": "x"}}, "plain"),
     ],
 )
-def test_what_makes_no_sense_is_not_started(tmp_path, changes, words):
+def test_what_makes_no_sense_is_not_started(
+    tmp_path: Path, changes: dict[str, Any], words: str
+) -> None:
     world = World(tmp_path, **changes)
     with pytest.raises(GiveUp, match=words):
         world.bootstrap()
     assert not any("restart condor" in line for line in world.commands.lines())
 
 
-def test_without_its_configuration_a_machine_gives_up_before_the_boot_timer(tmp_path):
+def test_without_its_configuration_a_machine_gives_up_before_the_boot_timer(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.bucket.objects.clear()
     with pytest.raises(GiveUp, match=r"configuration: S3 refused to read .* \(403 AccessDenied\)"):
@@ -140,14 +150,16 @@ def test_without_its_configuration_a_machine_gives_up_before_the_boot_timer(tmp_
         ({"sh": Ran(1, "x"), "ip": Ran(1, "y")}, "metadata service"),
     ],
 )
-def test_what_fails_on_the_machine_is_the_reason(tmp_path, broken, words):
+def test_what_fails_on_the_machine_is_the_reason(
+    tmp_path: Path, broken: dict[str, Ran], words: str
+) -> None:
     world = World(tmp_path)
     world.commands = Commands(**broken)
     with pytest.raises(GiveUp, match=words):
         world.bootstrap()
 
 
-def test_the_program_comes_with_the_configuration(tmp_path):
+def test_the_program_comes_with_the_configuration(tmp_path: Path) -> None:
     bucket, clock = Bucket(), Clock()
     bucket.configure(program="UEsFBg==")
     reporter = machine(tmp_path, bucket, clock).reporter
@@ -166,7 +178,9 @@ def test_the_program_comes_with_the_configuration(tmp_path):
         (b'{"program": null}', "holds no program"),
     ],
 )
-def test_a_program_that_cannot_be_had_is_reported(tmp_path, body, words):
+def test_a_program_that_cannot_be_had_is_reported(
+    tmp_path: Path, body: bytes | None, words: str
+) -> None:
     bucket = Bucket()
     if body is not None:
         bucket.objects[PARAMETERS.key] = body
@@ -176,7 +190,7 @@ def test_a_program_that_cannot_be_had_is_reported(tmp_path, body, words):
     assert words in reports(bucket)[0][1]
 
 
-def test_the_higher_generation_wins(tmp_path):
+def test_the_higher_generation_wins(tmp_path: Path) -> None:
     bucket = Bucket()
     bucket.configure(generation=3)
     orders = Orders(machine(tmp_path, bucket, Clock()))
@@ -190,7 +204,7 @@ def test_the_higher_generation_wins(tmp_path):
     assert orders.current.ending
 
 
-def test_another_annexs_configuration_is_none(tmp_path):
+def test_another_annexs_configuration_is_none(tmp_path: Path) -> None:
     bucket = Bucket()
     bucket.configure(annex_id="annex-2")
     orders = Orders(machine(tmp_path, bucket, Clock()))
@@ -198,7 +212,7 @@ def test_another_annexs_configuration_is_none(tmp_path):
     assert "another annex" in orders.problem
 
 
-def test_the_last_configuration_outlives_the_program_and_s3(tmp_path):
+def test_the_last_configuration_outlives_the_program_and_s3(tmp_path: Path) -> None:
     bucket = Bucket()
     bucket.configure(generation=3)
     Orders(machine(tmp_path, bucket, Clock())).poll()
@@ -209,7 +223,7 @@ def test_the_last_configuration_outlives_the_program_and_s3(tmp_path):
     assert kept.stat().st_mode & 0o777 == 0o600
 
 
-def test_while_s3_is_away_a_renewal_shows_in_the_tag(tmp_path):
+def test_while_s3_is_away_a_renewal_shows_in_the_tag(tmp_path: Path) -> None:
     tag = {LEASE_TAG: "2027-01-15T12:00:00Z"}
     with metadata_service(tag) as (service, endpoint):
         bucket = Bucket()
@@ -232,7 +246,7 @@ def test_while_s3_is_away_a_renewal_shows_in_the_tag(tmp_path):
         assert orders.lease_end == BOOT + 600
 
 
-def test_a_machine_learns_from_the_metadata_service_who_it_is(tmp_path):
+def test_a_machine_learns_from_the_metadata_service_who_it_is(tmp_path: Path) -> None:
     tree = {
         **role_credentials(),
         "meta-data/instance-id": INSTANCE,
@@ -251,5 +265,5 @@ def test_a_machine_learns_from_the_metadata_service_who_it_is(tmp_path):
     assert s3._region == "us-east-1"
 
 
-def test_documents_of_the_tests_are_complete():
+def test_documents_of_the_tests_are_complete() -> None:
     assert set(document()) >= {"pool", "token", "admin", "config_files", "generation"}

@@ -2,6 +2,14 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from typing import Any
+
+    from chalicelib.machine.configure import Facts
+    from chalicelib.machine.files import File
+
 import base64
 import re
 
@@ -19,27 +27,24 @@ LEASE = "/etc/condor/config.d/90-annex-lease.config"
 BASE = "/etc/condor/config.d/50-annex.config"
 
 
-def files(facts_=None, **changes):
+def files(facts_: Facts | None = None, **changes: Any) -> dict[str, File]:
     return {file.path: file for file in render(configuration(**changes), facts_ or facts())}
 
 
-def macros(**changes):
+def macros(**changes: Any) -> dict[str, str]:
     """The macros of our own two files, expanded as HTCondor does: a later one sees the earlier."""
-    known: dict[str, str] = {"STARTD_ATTRS": "", "MASTER_ATTRS": ""}
+    known = {"STARTD_ATTRS": "", "MASTER_ATTRS": ""}
     written = files(**changes)
     for line in (written[BASE].content + written[LEASE].content).decode().splitlines():
         name, equals, value = line.partition(" =")
         if equals and not line.startswith(("#", "use ")):
-            known[name] = re.sub(rf"\$\({name}\)", lambda _: known[name], value.strip())
-    for _ in range(3):
-        known = {
-            name: re.sub(r"\$\((\w+)\)", lambda found: known.get(found[1], found[0]), value)
-            for name, value in known.items()
-        }
+            known[name] = value.strip().replace(f"$({name})", known.get(name, ""))
+    for other, text in list(known.items()):
+        known = {name: value.replace(f"$({other})", text) for name, value in known.items()}
     return known
 
 
-def starts(job, at=BOOT + 60, **changes):
+def starts(job: dict[str, Any], at: int = BOOT + 60, **changes: Any) -> bool:
     """Whether START takes a job, at a Unix time."""
     known = macros(**changes)
     start = known["START"].replace("time()", str(at))
@@ -71,34 +76,34 @@ ALICE = {"User": "alice@pool.example", "MayUseAWS": True}
         ({**ALICE, "TargetAnnexName": "myannex"}, {}, False),
     ],
 )
-def test_only_jobs_meant_for_this_annex_start(job, changes, taken):
+def test_only_jobs_meant_for_this_annex_start(
+    job: dict[str, Any], changes: dict[str, Any], taken: bool
+) -> None:
     assert starts(job, **changes) is taken
 
 
-def test_no_job_starts_in_the_retiring_time_nor_after_the_lease():
+def test_no_job_starts_in_the_retiring_time_nor_after_the_lease() -> None:
     assert starts(ALICE, at=BOOT + HOUR - 301)
     assert not starts(ALICE, at=BOOT + HOUR - 300)
     assert not starts(ALICE, at=BOOT + 2 * HOUR)
 
 
-def test_a_short_lease_retires_for_a_tenth_of_it():
+def test_a_short_lease_retires_for_a_tenth_of_it() -> None:
     assert starts(ALICE, at=BOOT + 269, lease_end=BOOT + 300)
     assert not starts(ALICE, at=BOOT + 270, lease_end=BOOT + 300)
 
 
-def test_the_lease_is_read_after_the_users_files_and_they_after_ours():
+def test_the_lease_is_read_after_the_users_files_and_they_after_ours() -> None:
     names = [name for name in files(config_files={"zz.config": "A = 1"}) if "config.d" in name]
-    assert sorted(names)[0] == BASE
-    assert sorted(names)[1].endswith("60-annex-user-zz.config")
-    assert sorted(names)[2] == LEASE
+    assert sorted(names) == [BASE, "/etc/condor/config.d/60-annex-user-zz.config", LEASE]
 
 
-def test_machines_are_named_so_that_the_collectors_rule_can_check_them():
+def test_machines_are_named_so_that_the_collectors_rule_can_check_them() -> None:
     assert macros()["STARTD_NAME"] == f"$(FULL_HOSTNAME)@{INSTANCE}.alice.annex"
     assert macros()["MASTER_NAME"] == macros()["STARTD_NAME"]
 
 
-def test_every_attribute_is_in_the_startds_and_the_masters_ads():
+def test_every_attribute_is_in_the_startds_and_the_masters_ads() -> None:
     known = macros()
     for attributes in (known["STARTD_ATTRS"], known["MASTER_ATTRS"]):
         for name in attributes.split():
@@ -110,7 +115,7 @@ def test_every_attribute_is_in_the_startds_and_the_masters_ads():
     assert known["AnnexOwner"] == '"alice@pool.example"'
 
 
-def test_secrets_are_for_root_alone_and_in_no_other_file():
+def test_secrets_are_for_root_alone_and_in_no_other_file() -> None:
     written = files()
     token = written.pop("/etc/condor/tokens.d/annex")
     key = written.pop("/etc/condor/passwords.d/annex-MyAnnex-admin")
@@ -123,7 +128,7 @@ def test_secrets_are_for_root_alone_and_in_no_other_file():
     assert SECRETS["token"] not in repr(token)
 
 
-def test_the_owner_administers_the_machine_and_nobody_else_of_the_pool():
+def test_the_owner_administers_the_machine_and_nobody_else_of_the_pool() -> None:
     own = "root@$(UID_DOMAIN) condor@$(UID_DOMAIN)"
     text = files()[BASE].content.decode()
     assert f"ALLOW_ADMINISTRATOR = {own} admin@MyAnnex.annex\n" in text
@@ -133,11 +138,11 @@ def test_the_owner_administers_the_machine_and_nobody_else_of_the_pool():
     assert f"ALLOW_ADMINISTRATOR = {own}\n" in text
 
 
-def test_jobs_get_the_vacate_time_that_the_watcher_counts_on():
+def test_jobs_get_the_vacate_time_that_the_watcher_counts_on() -> None:
     assert macros(vacate_seconds=77)["MachineMaxVacateTime"] == "77"
 
 
-def test_each_slot_has_an_account_of_its_own():
+def test_each_slot_has_an_account_of_its_own() -> None:
     known = macros()
     users = [known[f"SLOT1_{number}_USER"] for number in range(1, 2 * 4 + 9)]
     assert users == slot_users(4)
@@ -151,7 +156,7 @@ def test_each_slot_has_an_account_of_its_own():
 @pytest.mark.parametrize(
     "name", ["../x.config", "a/b", "", ".hidden", "a b", "x.config~", "x.rpmsave", "x\n", "x" * 101]
 )
-def test_a_file_name_that_is_a_path_or_would_not_be_read_is_refused(name):
+def test_a_file_name_that_is_a_path_or_would_not_be_read_is_refused(name: str) -> None:
     with pytest.raises(BadConfiguration, match="configuration file named"):
         files(config_files={name: "A = 1"})
 
@@ -169,14 +174,14 @@ def test_a_file_name_that_is_a_path_or_would_not_be_read_is_refused(name):
         {"admin": AdminKey("annex-x-admin", "admin@x", "no base64!")},
     ],
 )
-def test_no_value_can_write_a_line_of_its_own(changes):
+def test_no_value_can_write_a_line_of_its_own(changes: dict[str, Any]) -> None:
     with pytest.raises(BadConfiguration) as refused:
         files(**changes)
     assert SECRETS["key"] not in str(refused.value)
 
 
 @given(st.text(min_size=1, max_size=64))
-def test_any_annex_name_is_quoted_or_refused(name):
+def test_any_annex_name_is_quoted_or_refused(name: str) -> None:
     try:
         text = files(annex_name=name)[BASE].content.decode()
     except BadConfiguration:
@@ -185,7 +190,7 @@ def test_any_annex_name_is_quoted_or_refused(name):
     assert classad2.ExprTree(line.removeprefix("AnnexName = ")).eval() == name
 
 
-def test_base64_keys_with_line_breaks_are_refused_rather_than_guessed_at():
+def test_base64_keys_with_line_breaks_are_refused_rather_than_guessed_at() -> None:
     key = base64.encodebytes(b"K" * 90).decode()
     with pytest.raises(BadConfiguration):
         files(admin=AdminKey("annex-x-admin", "admin@x", key))

@@ -2,6 +2,12 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from pathlib import Path
+
 import threading
 
 import pytest
@@ -17,21 +23,27 @@ OFF = "/usr/local/lib/htcondor-annex/dead-man now"
 class Written:
     """A reporter's object."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self.bodies = []
 
-    def __call__(self, body):
+    def __call__(self, body: bytes) -> Ran:
         self.bodies.append(body)
 
 
-def end(run, eyes, put=None, tmp_path=None, vacate=30):
+def end(
+    run: Commands,
+    eyes: Looks,
+    put: Callable[[bytes], None] | None = None,
+    tmp_path: Path | None = None,
+    vacate: int = 30,
+) -> Clock:
     clock = Clock()
     reporter = Reporter(INSTANCE, put, clock, str(tmp_path)) if put else None
     leave("Its time has come.", vacate, run, reporter, eyes, now=clock, sleep=clock.sleep)
     return clock
 
 
-def test_the_order_is_report_drain_stop_power_off(tmp_path):
+def test_the_order_is_report_drain_stop_power_off(tmp_path: Path) -> None:
     run, eyes, put = Commands(), Looks(), Written()
     eyes.running = 1
     clock = end(run, eyes, put, tmp_path)
@@ -45,9 +57,9 @@ def test_the_order_is_report_drain_stop_power_off(tmp_path):
     assert 30 <= clock.now - 1_800_000_000 < 31  # a job that does not go is not waited for longer
 
 
-def test_jobs_that_go_are_not_waited_for():
+def test_jobs_that_go_are_not_waited_for() -> None:
     class Going(Looks):
-        def jobs(self):
+        def jobs(self) -> int:
             self.running = max(0, self.running - 1)
             return self.running
 
@@ -56,20 +68,20 @@ def test_jobs_that_go_are_not_waited_for():
     assert end(Commands(), eyes).now - 1_800_000_000 < 1
 
 
-def test_a_machine_without_jobs_is_not_drained():
+def test_a_machine_without_jobs_is_not_drained() -> None:
     run = Commands()
     end(run, Looks())
     assert run.lines() == ["systemctl stop condor.service", OFF]
 
 
-def test_a_machine_without_time_left_is_not_drained():
+def test_a_machine_without_time_left_is_not_drained() -> None:
     run, eyes = Commands(), Looks()
     eyes.running = 1
     end(run, eyes, vacate=0)
     assert run.lines() == ["systemctl stop condor.service", OFF]
 
 
-def test_a_drain_that_is_refused_is_not_waited_for():
+def test_a_drain_that_is_refused_is_not_waited_for() -> None:
     run, eyes = Commands(condor_drain=Ran(1, "PERMISSION DENIED")), Looks()
     eyes.running = 1
     assert end(run, eyes).now == 1_800_000_000
@@ -79,7 +91,9 @@ def test_a_drain_that_is_refused_is_not_waited_for():
 class Bad(Commands):
     """Commands that raise, all but the one that powers off."""
 
-    def __call__(self, args, seconds, environment=None):
+    def __call__(
+        self, args: Sequence[str], seconds: float, environment: dict[str, str] | None = None
+    ) -> Ran:
         done = super().__call__(args, seconds, environment)
         if not args[0].endswith("dead-man"):
             raise RuntimeError(args[0])
@@ -89,24 +103,28 @@ class Bad(Commands):
 class Blind(Looks):
     """Eyes that fail."""
 
-    def jobs(self):
+    def jobs(self) -> int:
         raise OSError("no /proc")
 
 
-def _refuse(body):
+def _refuse(body: bytes) -> None:
     raise RuntimeError("report")
 
 
 @pytest.mark.parametrize("put", [None, _refuse])
 @pytest.mark.parametrize("eyes", [Looks(), Blind()])
-def test_no_failure_keeps_the_machine_from_powering_off(put, eyes, tmp_path):
+def test_no_failure_keeps_the_machine_from_powering_off(
+    put: Callable[[bytes], None] | None, eyes: Looks, tmp_path: Path
+) -> None:
     run = Bad()
     end(run, eyes, put, tmp_path)
     assert run.lines()[-1] == OFF
 
 
-def test_a_report_that_hangs_keeps_nothing_waiting_for_long(tmp_path, monkeypatch):
-    monkeypatch.setattr("threading.Thread.join", lambda self, timeout=None: None)
+def test_a_report_that_hangs_keeps_nothing_waiting_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("threading.Thread.join", lambda *_, **__: None)
     hanging = threading.Event()
     run = Commands()
     end(run, Looks(), lambda body: hanging.wait(), tmp_path)
@@ -122,15 +140,17 @@ def test_a_report_that_hangs_keeps_nothing_waiting_for_long(tmp_path, monkeypatc
         ({"dead-man": Ran(1), "systemctl": Ran(124), "shutdown": Ran(1)}, "poweroff -f"),
     ],
 )
-def test_every_means_of_powering_off_is_tried_in_turn(broken, last):
+def test_every_means_of_powering_off_is_tried_in_turn(broken: dict[str, Ran], last: str) -> None:
     run = Commands(**broken)
     end(run, Looks())
     assert run.lines()[-1] == last
 
 
-def test_powering_off_is_tried_until_it_works():
+def test_powering_off_is_tried_until_it_works() -> None:
     class Late(Commands):
-        def __call__(self, args, seconds, environment=None):
+        def __call__(
+            self, args: Sequence[str], seconds: float, environment: dict[str, str] | None = None
+        ) -> Ran:
             super().__call__(args, seconds, environment)
             return Ran(0 if len(self.seen) > 20 else 1)
 
