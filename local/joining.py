@@ -1,0 +1,73 @@
+"""Joins the hosts' side to the AWS side: network, root file systems, hypervisor and pool."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from contextlib import ExitStack
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+from local.account import Account
+from local.images import IMAGES
+from local.interfaces import AWS_ADDRESS, AWS_PORT, GATEWAY_PORT
+from local.runtime_api import Place
+from local.state import Up
+
+AWS_URL = f"http://{AWS_ADDRESS}:{AWS_PORT}"
+GATEWAY_URL = f"http://{AWS_ADDRESS}:{GATEWAY_PORT}"
+
+
+def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStack:
+    """Bring up network, hypervisor and pool; `close` ends them in reverse.
+
+    Raises:
+        RuntimeError: not possible here; nothing is left behind.
+    """
+    image, hypervisor = import_module("local.image"), import_module("local.hypervisor")
+    mirror, network_module = import_module("local.mirror"), import_module("local.network")
+    pool = import_module("local.pool")
+    images: Any = image.Images(image.cache_folder(state), say)
+    images.build()
+    with ExitStack() as stack:
+        say("Starting the network")
+        network = network_module.Network(state)
+        stack.callback(network.close)
+        network.up()
+        stack.callback(mirror.Mirror(network, images.mirror).close)
+        place = Place(
+            tuple(network.command_prefix()), AWS_URL, lambda: network.listen(AWS_ADDRESS, 0)
+        )
+        account.start_inside(
+            network.listen(AWS_ADDRESS, AWS_PORT), network.listen(AWS_ADDRESS, GATEWAY_PORT), place
+        )
+        layers = {
+            each.ami_id: images.layers(each.root) for each in IMAGES if each.architecture == "x86_64"
+        }
+        machines = hypervisor.LocalHypervisor(
+            network, layers, account.instance_data, account.lifecycle
+        )
+        stack.callback(machines.close)
+        account.lifecycle.hypervisor = machines
+        say("Starting the HTCondor pool")
+        intervals = os.environ.get("ANNEX_LOCAL_INTERVALS", "stock")
+        pool.Pool(network, images.layers("pool"), intervals=intervals).up()
+        return stack.pop_all()
+
+
+def enter_command(state: Path, host: str, argv: list[str], user: str, up: Up) -> list[str]:
+    """The command line that runs `argv` on a host, with AWS's addresses as they are there.
+
+    Raises:
+        RuntimeError: no such host or user.
+    """
+    environment = {
+        "AWS_ENDPOINT_URL": AWS_URL,
+        "AWS_ENDPOINT_URL_EXECUTE_API": GATEWAY_URL,
+        "AWS_REGION": up.region,
+        "AWS_DEFAULT_REGION": up.region,
+    }
+    enter: Any = import_module("local.host").enter_command
+    command: list[str] = enter(state, host, argv, user=user, environment=environment)
+    return command

@@ -1,0 +1,28 @@
+"""HTTP servers on sockets that somebody else has bound, in whatever network namespace."""
+
+from __future__ import annotations
+
+import socket
+import socketserver
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler
+from typing import Any
+
+
+class SocketServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
+    """Serves on a bound and listening socket, a thread for each connection."""
+
+    daemon_threads = True
+    block_on_close = False
+
+    def __init__(
+        self, listening: socket.socket, handler: Callable[..., BaseHTTPRequestHandler]
+    ) -> None:
+        address: Any = listening.getsockname()
+        super().__init__(address, handler, bind_and_activate=False)
+        self.socket.close()
+        self.socket = listening
+        self.server_address = address
+
+    def handle_error(self, request: object, client_address: object) -> None:
+        """A client that went away is nobody's business."""

@@ -1,0 +1,103 @@
+"""The process that is the account: AWS side and hosts joined, up until it is told to end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import shutil
+import signal
+import socket
+import threading
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from local.processes import end_recorded
+from local.state import State, Up
+
+if TYPE_CHECKING:
+    from local.account import Account
+
+Say = Callable[[str], None]
+
+
+class Hosts(Protocol):
+    """The hosts' side, as `local.joining` makes it."""
+
+    def close(self) -> None:
+        """End every host and remove the network."""
+
+
+class AlreadyUpError(RuntimeError):
+    """Another process is the account already."""
+
+
+def run(state: State, *, hosts: bool, say: Say) -> None:
+    """Be the account until SIGINT or SIGTERM.
+
+    Raises:
+        AlreadyUpError: another process is.
+        OSError, RuntimeError: it could not come up; nothing is left behind.
+    """
+    if not state.take():
+        raise AlreadyUpError("The local account is already up.")
+    end = threading.Event()
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, lambda *_: end.set())
+    logging.basicConfig(
+        filename=state.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+    )
+    clean(state)
+    account: Account | None = None
+    joined: Hosts | None = None
+    try:
+        say("Starting AWS")
+        # Imported here: moto takes most of a second, and `env` and `run` do not need it.
+        from local.account import Account, endpoint  # noqa: PLC0415
+        from local.aws import REGION  # noqa: PLC0415
+
+        account = Account(state.path)
+        aws_socket, gateway_socket = _listen(), _listen()
+        account.start(aws_socket, gateway_socket)
+        if hosts and not end.is_set():
+            from local import joining  # noqa: PLC0415 (needs root and the kernel's namespaces)
+
+            joined = joining.start(state.path, account, say)
+        if end.is_set():
+            return
+        key = account.administrator
+        up = Up(
+            pid=os.getpid(),
+            aws_url=endpoint(aws_socket),
+            gateway_url=endpoint(gateway_socket),
+            region=REGION,
+            access_key_id=key.access_key_id,
+            secret_access_key=key.secret_access_key,
+            hosts=joined is not None,
+        )
+        state.write(up)
+        say(f"The local account is up: AWS at {up.aws_url}, API Gateway at {up.gateway_url}")
+        end.wait()
+        say("Ending the local account")
+    finally:
+        state.clear()
+        if joined is not None:
+            joined.close()
+        if account is not None:
+            account.close()
+        clean(state)
+
+
+def clean(state: State) -> None:
+    """Remove what an account that was killed has left; the caller holds the lock."""
+    state.clear()
+    end_recorded(state.path)
+    shutil.rmtree(state.path / "functions", ignore_errors=True)
+    try:
+        from local.keeper import cleanup  # noqa: PLC0415 (the hosts' side)
+    except ModuleNotFoundError:
+        return
+    cleanup(state.path)
+
+
+def _listen() -> socket.socket:
+    return socket.create_server(("127.0.0.1", 0), backlog=128)
