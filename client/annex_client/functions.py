@@ -163,7 +163,15 @@ def configure(account: Account) -> None:
     """
     import botocore.exceptions  # noqa: PLC0415 - slow to import
 
-    account.functions().put_function_event_invoke_config(
+    client = account.functions()
+    # A teardown that was begun and thought better of has closed these two ways in.
+    client.delete_function_concurrency(FunctionName=deployment.API_FUNCTION)
+    events = account.events()
+    for page in events.get_paginator("list_rules").paginate(NamePrefix=deployment.RULES):
+        for rule in page["Rules"]:
+            if rule.get("State") == "DISABLED":
+                events.enable_rule(Name=rule["Name"])
+    client.put_function_event_invoke_config(
         FunctionName=deployment.SWEEP_FUNCTION,
         MaximumRetryAttempts=0,
         MaximumEventAgeInSeconds=_SWEEP_EVENT_SECONDS,

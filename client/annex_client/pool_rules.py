@@ -45,9 +45,23 @@ def rule(users: Sequence[str]) -> str:
     return _RULE.format(users=" ".join(users), last=_LAST)
 
 
+def _allow(name: str) -> str:
+    """Add the annex users; where nothing is set, HTCondor goes by the next level."""
+    return f"""\
+if defined {name}
+elif defined ALLOW_DAEMON
+   {name} = $(ALLOW_DAEMON)
+else
+   {name} = $(ALLOW_WRITE)
+endif
+{name} = $({name}) $(ANNEX_USERS)"""
+
+
 def central_manager(setup: PoolSetup) -> str:
     """The file for the central manager's configuration folder."""
     expression = _RULE.format(users="$(ANNEX_USERS)", last="$(ANNEX_LAST)")
+    # A rule that the site has already goes on.
+    expression = f"($(COLLECTOR_REQUIREMENTS:True)) && ({expression})"
     return f"""\
 # For the central manager: /etc/condor/config.d/{CENTRAL_MANAGER_FILE}, then condor_reconfig.
 # Machines that HTCondor annexes add join this pool with tokens of their owners.
@@ -57,20 +71,20 @@ ANNEX_USERS = {" ".join(setup.users)}
 
 # A signing key for annexes alone, so that it can be withdrawn without touching anything else.
 # condor_token_fetch signs with no other one from now on: a token's holder can always fetch copies
-# of it, which must not outlive the key. Make it here once, and copy the file to each access point (same path, owner root, mode 0600):
+# of it, which must not outlive the key. Make it here once, and copy the file to each access point
+# (same path, owner root, mode 0600):
 #   (umask 077; head -c 48 /dev/urandom | base64 -w0 > /etc/condor/passwords.d/{setup.key})
 SEC_TOKEN_ISSUER_KEY = {setup.key}
 SEC_TOKEN_FETCH_ALLOWED_SIGNING_KEYS = {setup.key}
 
-# Their machines may show themselves, beside whoever may now: where these two are not set, HTCondor
-# goes by ALLOW_DAEMON or ALLOW_WRITE, which must go on then.
-ALLOW_ADVERTISE_STARTD = $(ALLOW_ADVERTISE_STARTD:$(ALLOW_DAEMON:$(ALLOW_WRITE))) $(ANNEX_USERS)
-ALLOW_ADVERTISE_MASTER = $(ALLOW_ADVERTISE_MASTER:$(ALLOW_DAEMON:$(ALLOW_WRITE))) $(ANNEX_USERS)
+# Their machines may show themselves, beside whoever may now.
+{_allow("ALLOW_ADVERTISE_STARTD")}
+{_allow("ALLOW_ADVERTISE_MASTER")}
 
 # But only as what they are: owned by, and named after, whoever's token they came with. Execute
 # points with any other identity are untouched.
 ANNEX_LAST = {_LAST}
-COLLECTOR_REQUIREMENTS = ($(COLLECTOR_REQUIREMENTS:True)) && ({expression})
+COLLECTOR_REQUIREMENTS = {expression}
 
 # Open in the firewall: TCP 9618 from anywhere the machines' public addresses may be.
 """

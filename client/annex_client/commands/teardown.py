@@ -28,8 +28,8 @@ _POLL_SECONDS = 3
 _MACHINES_POLLS = 200  # ten minutes
 _STACK_POLLS = 300
 _BATCH = 200
-# A start or sweep that is under way when its way in is closed: their own time limits.
-_IN_FLIGHT_SECONDS = 60
+# What a start or sweep that is under way needs to finish its calls to EC2.
+_IN_FLIGHT_SECONDS = 30
 MACROS = (
     "ANNEX_DEFAULT_AWS_REGION",
     "ANNEX_DEFAULT_API_URL",
@@ -88,11 +88,18 @@ class _Teardown:
             self._stop_schedule()
         self._end_machines()
         self._remove_stack()
-        self._remove_parameters_and_logs()
+        self._end_machines()  # with the ledger gone, nothing can start any more
+        self._remove_parameters()
         user_config.remove(self._session.context.condor_dir / "user_config", MACROS)
         admin_key.forget_all(self._session.context)
         self._out.say("Everything that setup made is removed.")
-        self._out.say("'chalice delete' in the checkout removes the functions and their API.")
+        if there:
+            self._out.say(
+                "'chalice delete' in the checkout removes the functions and their API; teardown"
+                " once more after that removes their logs."
+            )
+        else:
+            self._remove_logs()
         self._out.facts({"removed": True, "machines": len(machines)})
         return Exit.DONE
 
@@ -152,9 +159,7 @@ class _Teardown:
     def _stop_schedule(self) -> None:
         """Disable the sweep's and the events' rules; then wait for what is under way."""
         events = self._account.events()
-        rules = events.get_paginator("list_rules").paginate(
-            NamePrefix=f"{deployment.NAME}-{deployment.STAGE}-"
-        )
+        rules = events.get_paginator("list_rules").paginate(NamePrefix=deployment.RULES)
         for page in rules:
             for rule in page["Rules"]:
                 events.disable_rule(Name=rule["Name"])
@@ -206,10 +211,13 @@ class _Teardown:
             if code_of(error) != "NoSuchBucket":
                 raise
 
-    def _remove_parameters_and_logs(self) -> None:
+    def _remove_parameters(self) -> None:
         ssm = self._account.ssm()
         with suppress(ssm.exceptions.ParameterNotFound):
             ssm.delete_parameter(Name=deployment.API_URL_PARAMETER)
+
+    def _remove_logs(self) -> None:
+        """Only without functions: they would make them again, and `chalice delete` needs them."""
         logs = self._account.logs()
         for name in deployment.FUNCTIONS:
             with suppress(logs.exceptions.ResourceNotFoundException):
