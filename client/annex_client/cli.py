@@ -111,21 +111,25 @@ def start_options(parsed: argparse.Namespace) -> Any:  # noqa: ANN401 - StartOpt
     return StartOptions(
         name=inputs.annex_name(parsed.name),
         count=inputs.count(parsed.count),
-        duration_seconds=seconds(parsed.duration, "The duration") if parsed.duration else None,
-        idle_seconds=seconds(parsed.idle, "The idle time") if parsed.idle else None,
-        retire_seconds=inputs.retire_seconds(parsed.retire) if parsed.retire else None,
+        duration_seconds=seconds(parsed.duration, "The duration")
+        if parsed.duration is not None
+        else None,
+        idle_seconds=seconds(parsed.idle, "The idle time") if parsed.idle is not None else None,
+        retire_seconds=inputs.retire_seconds(parsed.retire) if parsed.retire is not None else None,
         instance_types=tuple(
-            inputs.instance_types(parsed.instance_type) if parsed.instance_type else ()
+            inputs.instance_types(parsed.instance_type) if parsed.instance_type is not None else ()
         ),
-        ami_id=inputs.ami_id(parsed.ami_id) if parsed.ami_id else None,
+        ami_id=inputs.ami_id(parsed.ami_id) if parsed.ami_id is not None else None,
         owners=parsed.owner,
         any_owner=parsed.no_owner,
         tags=tuple(inputs.tag(text) for text in parsed.tag),
         config_dir=parsed.config_dir,
         user_data_file=parsed.user_data_file,
-        subnets=tuple(inputs.subnets(parsed.subnet) if parsed.subnet else ()),
+        subnets=tuple(inputs.subnets(parsed.subnet) if parsed.subnet is not None else ()),
         security_groups=tuple(
-            inputs.security_groups(parsed.security_group) if parsed.security_group else ()
+            inputs.security_groups(parsed.security_group)
+            if parsed.security_group is not None
+            else ()
         ),
         key_name=parsed.key_name,
         grow=parsed.grow,
@@ -290,7 +294,7 @@ def _run_setup(parsed: argparse.Namespace, session: Session) -> Exit:
     return setup.run(
         session,
         setup.SetupOptions(
-            subnets=tuple(inputs.subnets(parsed.subnets) if parsed.subnets else ()),
+            subnets=tuple(inputs.subnets(parsed.subnets) if parsed.subnets is not None else ()),
             assignments=tuple(parsed.assignments),
             alarm_email=parsed.alarm_email,
         ),

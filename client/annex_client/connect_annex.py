@@ -42,7 +42,12 @@ _NONE = (
     *("check-setup", "yes", "no-owner", "aws-on-demand", "aws-spot-fleet", "status"),
     *("classad", "classads", "help", "h", "version"),
 )
-_SPOT = ("aws-spot-fleet", "aws-spot-fleet-config-file", "aws-spot-fleet-lease-function-arn", "slots")
+_SPOT = (
+    "aws-spot-fleet",
+    "aws-spot-fleet-config-file",
+    "aws-spot-fleet-lease-function-arn",
+    "slots",
+)
 _URLS = ("aws-ec2-url", "aws-events-url", "aws-lambda-url", "aws-s3-url")
 _NO_MEANING = {
     "aws-s3-config-path": "-aws-s3-config-path has no meaning any more: each annex has a place of"
@@ -264,8 +269,8 @@ def _request_id(text: str) -> str:
 
 
 def _value(option: str, left: list[str]) -> str:
-    """An option's value; one that begins with a dash is an option that came too early."""
-    if not left or (left[0].startswith("-") and len(left[0]) > 1):
+    """An option's value; what begins with a dash and a letter is an option that came too early."""
+    if not left or (left[0].startswith("-") and left[0].strip("-")[:1].isalpha()):
         raise BadInput(f"{option} needs a value.")
     return left.pop(0)
 

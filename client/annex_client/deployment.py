@@ -8,6 +8,7 @@ STAGE = "dev"  # Chalice's stage; the REST API's own stage is `api`
 API_FUNCTION = f"{NAME}-{STAGE}"
 SWEEP_FUNCTION = f"{NAME}-{STAGE}-sweep"
 INTERRUPTION_FUNCTION = f"{NAME}-{STAGE}-interruption"
+RULES = f"{NAME}-{STAGE}-"  # what the schedule's and the events' rules begin with
 FUNCTIONS = (API_FUNCTION, SWEEP_FUNCTION, INTERRUPTION_FUNCTION)
 
 REST_API = NAME

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown: the collector could not be asked"
 _GONE = ("shutting-down", "terminated", "stopping", "stopped")
-_LEAVING = {"retiring": "retiring: takes no new jobs", "ending": "ending"}
+_LEAVING = {"retiring": "takes no new jobs", "ending": "ending"}
 _PHASES = {
     "": "booting",
     "booting": "booting",
@@ -116,7 +116,7 @@ def _facts(annex: Annex) -> dict[str, Any]:
 
 def _machine(annex: Annex, instance: Instance, slots: list[Slot] | None, now: datetime) -> Machine:
     if slots is None:
-        reason = _without_pool(annex, instance, now) or UNKNOWN
+        reason = _without_pool(annex, instance, now) or instance.reason or UNKNOWN
         return Machine(instance, None, None, None, reason)
     mine = [slot for slot in slots if slot.identity == annex.owner]
     claimed = sum(slot.claimed for slot in mine)
@@ -133,10 +133,9 @@ def _without_pool(annex: Annex, instance: Instance, now: datetime) -> str:
         return instance.reason or ("ending" if instance.state == "shutting-down" else "ended")
     if now >= annex.lease_end:
         return f"over its lease since {clock_time(annex.lease_end)}"
-    if instance.reason:
-        return instance.reason
     if instance.phase in _LEAVING:
-        return _LEAVING[instance.phase]
+        what = _LEAVING[instance.phase]
+        return f"{what}: {instance.reason}" if instance.reason else what
     return "launching" if instance.state == "pending" else ""
 
 
@@ -156,6 +155,8 @@ def _in_pool(slots: list[Slot]) -> str:
 def _not_in_pool(annex: Annex, instance: Instance, strangers: list[str]) -> str:
     if strangers:
         return f"its slots are advertised by {', '.join(strangers)} instead of {annex.owner}"
+    if instance.reason:
+        return instance.reason  # the machine's own last word
     if instance.phase in _PHASES:
         return _PHASES[instance.phase]
     if instance.phase == "joined":

@@ -7,7 +7,15 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from annex_client import admin_key, inputs, pending, tokens, user_files, waiting
-from annex_client.errors import AwsTrouble, BadInput, ClientError, Conflict, Interrupted, NotFound
+from annex_client.errors import (
+    AwsTrouble,
+    BadInput,
+    ClientError,
+    Conflict,
+    Interrupted,
+    NotFound,
+    Refused,
+)
 from annex_client.exits import Exit
 from annex_client.render import plural
 
@@ -131,7 +139,15 @@ def _live_annex(session: Session, options: StartOptions) -> Annex | None:
     if options.yes and not (options.grow or options.grow_if_live):
         session.api  # noqa: B018 - credentials and address are checked before anything is asked
         return None  # the control plane refuses a taken name itself
-    annex = session.api.find(options.name)
+    try:
+        annex = session.api.find(options.name)
+    except Refused as refused:
+        if refused.code != "NotOwner":
+            raise
+        raise Conflict(
+            f"The name {options.name} is taken by somebody else's annex; choose another.",
+            code="NameTaken",
+        ) from None
     if annex is None or annex.over:
         if options.grow:
             raise NotFound(
