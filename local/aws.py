@@ -83,6 +83,7 @@ def seed(administrator: Key, regions: tuple[str, ...] = (REGION,)) -> None:
     _seed_administrator(administrator)
     for region in regions:
         backend = ec2_backends[ACCOUNT][region]
+        _open_default_vpc(backend)
         for image in IMAGES:
             backend.amis[image.ami_id] = Ami(
                 backend,
@@ -155,6 +156,23 @@ def _seed_administrator(key: Key) -> None:
     # The same key after a reset: shells keep what `env` told them.
     access_key.access_key_id = key.access_key_id
     access_key.secret_access_key = key.secret_access_key
+
+
+def _open_default_vpc(backend: Any) -> None:
+    """Give the default VPC its internet gateway, which moto leaves out.
+
+    Amazon VPC User Guide, 'Default VPC components': an internet gateway is attached, and the main
+    route table sends 0.0.0.0/0 there.
+    """
+    vpc = backend.get_default_vpc()
+    gateway = backend.create_internet_gateway()
+    backend.attach_internet_gateway(gateway.id, vpc.id)
+    main = next(
+        table
+        for table in backend.describe_route_tables(filters={"vpc-id": [vpc.id]})
+        if table.main_association_id
+    )
+    backend.create_route(main.id, "0.0.0.0/0", gateway_id=gateway.id)
 
 
 def _publish_parameter(region: str, name: str, value: str) -> None:
