@@ -165,7 +165,7 @@ def _check_groups(backend: Any, params: Mapping[str, Any]) -> None:
 
 
 def _check_key(backend: Any, key_name: str | None) -> None:
-    if key_name and key_name not in backend.keypairs:
+    if key_name and key_name not in backend.key_pairs:
         raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
 
 

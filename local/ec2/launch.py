@@ -56,6 +56,7 @@ class Launches:
                 raise AwsError("DryRunOperation", message)
             asked = dict(params)
             count = self._grant(backend, params, zone)
+            _place(backend, params, zone)
             reservation = _run(response, run, params, count)
             instance_type = params.get("InstanceType", "m1.small")
             self._options.use(zone, instance_type, count)
@@ -102,6 +103,24 @@ def _within_quota(
     return min(most, free)
 
 
+def _place(backend: Any, params: dict[str, Any], zone: str) -> None:
+    """Fill in the default subnet and the VPC's default group, where moto would think of EC2-Classic."""
+    interfaces = params.get("NetworkInterfaces") or []
+    where = interfaces[0] if interfaces else params
+    subnet_id = checks.subnet_of(params)
+    if subnet_id is None:
+        subnet = backend.get_default_subnets().get(zone)
+        if subnet is None:
+            message = f"No default subnet for availability zone: '{zone}'."
+            raise AwsError("InvalidInput", message)
+        subnet_id = where["SubnetId"] = subnet.id
+    field = "Groups" if interfaces else "SecurityGroupIds"
+    if not where.get(field) and not params.get("SecurityGroups"):
+        vpc_id = backend.get_subnet(subnet_id).vpc_id
+        groups = backend.groups[vpc_id].values()
+        where[field] = [group.id for group in groups if group.name == "default"]
+
+
 def _run(response: Any, run: Any, params: dict[str, Any], count: int) -> Any:
     profile = params.get("IamInstanceProfile")
     backend = response.ec2_backend
@@ -114,6 +133,8 @@ def _run(response: Any, run: Any, params: dict[str, Any], count: int) -> Any:
     except EC2ClientError as error:
         raise AwsError(error.code, error.message) from error
     for instance in reservation.instances:
+        for interface in instance.nics.values():
+            interface.delete_on_termination = True  # as interfaces made at launch are
         if profile:
             association = backend.associate_iam_instance_profile(
                 instance_id=instance.id,
