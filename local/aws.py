@@ -30,6 +30,7 @@ from werkzeug.serving import BaseWSGIServer, make_server
 from local.callers import ACCOUNT
 from local.edge import Wsgi
 from local.images import IMAGES
+from local.serving import POLL_SECONDS
 
 REGION = "us-east-1"
 _DEBIAN = "136693071363"  # Debian's own AWS account, which publishes its images
@@ -61,7 +62,10 @@ def serve(app: Wsgi, listening: Any) -> BaseWSGIServer:
         host, port, app, threaded=True, request_handler=handler, fd=listening.fileno()
     )
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name=f"http {port}", daemon=True).start()
+    thread = threading.Thread(
+        target=server.serve_forever, args=(POLL_SECONDS,), name=f"http {port}", daemon=True
+    )
+    thread.start()
     return server
 
 

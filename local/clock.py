@@ -52,8 +52,8 @@ class Clock:
                     continue
                 due = self._due.setdefault(arn, now + rate)
                 if now >= due:
-                    # A late clock fires once and goes on from now: schedules are not made up for.
-                    self._due[arn] = max(due + rate, now)
+                    # A late clock fires once and keeps the beat: what was missed is not made up for.
+                    self._due[arn] = due + rate * (1 + (now - due) // rate)
                     fired.append(rule)
         for rule in fired:
             self._fire(rule)

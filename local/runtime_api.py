@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 from uuid import uuid4
 
-from local.serving import SocketServer
+from local.serving import POLL_SECONDS, SocketServer
 
 INIT_SECONDS = 10.0  # Lambda gives the initialisation phase ten seconds of its own
 
@@ -73,7 +73,9 @@ class Environment:
         self._answers: queue.Queue[tuple[str, Result]] = queue.Queue()
         self._process: subprocess.Popen[bytes] | None = None
         self._server = SocketServer(place.listen(), _handler(self))
-        threading.Thread(target=self._server.serve_forever, name=program.name, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(POLL_SECONDS,), name=program.name, daemon=True
+        ).start()
 
     @property
     def pid(self) -> int | None:

@@ -8,6 +8,8 @@ from collections.abc import Callable
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
+POLL_SECONDS = 0.05  # how often a server looks whether it is to stop
+
 
 class SocketServer(socketserver.ThreadingMixIn, socketserver.TCPServer):
     """Serves on a bound and listening socket, a thread for each connection."""

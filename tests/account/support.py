@@ -22,6 +22,8 @@ from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
 
 ROOT = Path(__file__).parents[2]
+# One for all: it keeps the services' descriptions, which take longer to read than to use.
+SESSION = boto3.session.Session()
 IMAGE = "ami-0deb13000000a0d64"
 
 
@@ -38,10 +40,12 @@ class LocalAccount:
     def client(self, service: str, credentials: Credentials | None = None, **options: Any) -> Any:
         """A client of the administrator's, or of whoever has the credentials; it never retries."""
         who = credentials or self._administrator
-        return boto3.session.Session(
-            who.access_key, who.secret_key, who.token, region_name="us-east-1"
-        ).client(
+        return SESSION.client(
             service,
+            region_name="us-east-1",
+            aws_access_key_id=who.access_key,
+            aws_secret_access_key=who.secret_key,
+            aws_session_token=who.token,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
             config=Config(retries={"total_max_attempts": 1}, **options),
         )

@@ -148,25 +148,25 @@ def test_tables_are_named_by_arn(account: LocalAccount) -> None:
 def test_objects_are_named_by_arn_and_missing_ones_stay_hidden(account: LocalAccount) -> None:
     """S3 API reference, GetObject, "Permissions": 403 without s3:ListBucket, else 404."""
     s3 = account.client("s3")
-    s3.create_bucket(Bucket="b")
-    s3.put_object(Bucket="b", Key="config/a.json", Body=b"{}")
-    read = {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::b/config/*"}
-    listing = {"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::b"}
+    s3.create_bucket(Bucket="bucket")
+    s3.put_object(Bucket="bucket", Key="config/a.json", Body=b"{}")
+    read = {"Action": "s3:GetObject", "Resource": "arn:aws:s3:::bucket/config/*"}
+    listing = {"Action": "s3:ListBucket", "Resource": "arn:aws:s3:::bucket"}
     blind = account.client("s3", account.user("blind", read))
     seeing = account.client("s3", account.user("seeing", read, listing))
-    assert blind.get_object(Bucket="b", Key="config/a.json")["Body"].read() == b"{}"
-    assert code(lambda: blind.get_object(Bucket="b", Key="config/none")) == "AccessDenied"
-    assert code(lambda: seeing.get_object(Bucket="b", Key="config/none")) == "NoSuchKey"
-    assert code(lambda: blind.list_objects_v2(Bucket="b")) == "AccessDenied"
-    assert code(lambda: blind.put_object(Bucket="b", Key="config/a.json", Body=b"")) == "AccessDenied"
-    assert code(lambda: blind.get_object(Bucket="b", Key="reports/a")) == "AccessDenied"
+    assert blind.get_object(Bucket="bucket", Key="config/a.json")["Body"].read() == b"{}"
+    assert code(lambda: blind.get_object(Bucket="bucket", Key="config/none")) == "AccessDenied"
+    assert code(lambda: seeing.get_object(Bucket="bucket", Key="config/none")) == "NoSuchKey"
+    assert code(lambda: blind.list_objects_v2(Bucket="bucket")) == "AccessDenied"
+    assert code(lambda: blind.put_object(Bucket="bucket", Key="config/a.json", Body=b"")) == "AccessDenied"
+    assert code(lambda: blind.get_object(Bucket="bucket", Key="reports/a")) == "AccessDenied"
 
 
 def test_a_bucket_of_another_owner_is_refused(account: LocalAccount) -> None:
     """S3 User Guide, "Verifying bucket ownership with bucket owner condition"."""
     s3 = account.client("s3")
-    s3.create_bucket(Bucket="b")
-    key = {"Bucket": "b", "Key": "k"}
+    s3.create_bucket(Bucket="bucket")
+    key = {"Bucket": "bucket", "Key": "k"}
     s3.put_object(**key, Body=b"x", ExpectedBucketOwner="123456789012")
     refused = code(lambda: s3.get_object(**key, ExpectedBucketOwner="210987654321"))
     assert refused == "AccessDenied"
@@ -175,12 +175,12 @@ def test_a_bucket_of_another_owner_is_refused(account: LocalAccount) -> None:
 def test_what_has_not_changed_is_not_sent_again(account: LocalAccount) -> None:
     """S3 API reference, GetObject, If-None-Match: 304 Not Modified."""
     s3 = account.client("s3")
-    s3.create_bucket(Bucket="b")
-    tag = s3.put_object(Bucket="b", Key="k", Body=b"1")["ETag"]
-    assert code(lambda: s3.get_object(Bucket="b", Key="k", IfNoneMatch=tag)) == "304"
-    s3.put_object(Bucket="b", Key="k", Body=b"2")
-    assert s3.get_object(Bucket="b", Key="k", IfNoneMatch=tag)["Body"].read() == b"2"
-    assert code(lambda: s3.put_object(Bucket="b", Key="k", Body=b"3", IfNoneMatch="*")) == "PreconditionFailed"
+    s3.create_bucket(Bucket="bucket")
+    tag = s3.put_object(Bucket="bucket", Key="k", Body=b"1")["ETag"]
+    assert code(lambda: s3.get_object(Bucket="bucket", Key="k", IfNoneMatch=tag)) == "304"
+    s3.put_object(Bucket="bucket", Key="k", Body=b"2")
+    assert s3.get_object(Bucket="bucket", Key="k", IfNoneMatch=tag)["Body"].read() == b"2"
+    assert code(lambda: s3.put_object(Bucket="bucket", Key="k", Body=b"3", IfNoneMatch="*")) == "PreconditionFailed"
 
 
 def test_parameters_are_named_by_arn_public_ones_without_an_account(account: LocalAccount) -> None:
@@ -208,9 +208,9 @@ def test_parameters_are_named_by_arn_public_ones_without_an_account(account: Loc
 def test_a_machine_writes_its_own_report_and_no_others(account: LocalAccount, machines: Machines) -> None:
     """IAM User Guide, "Policy variables": ${aws:userid} is ROLE-ID:INSTANCE-ID on an instance."""
     iam, s3 = account.client("iam"), account.client("s3")
-    s3.create_bucket(Bucket="b")
+    s3.create_bucket(Bucket="bucket")
     role_id = iam.create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["RoleId"]
-    own = {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::b/reports/${aws:userid}"}
+    own = {"Action": "s3:PutObject", "Resource": "arn:aws:s3:::bucket/reports/${aws:userid}"}
     iam.put_role_policy(RoleName="r", PolicyName="p", PolicyDocument=policy(own))
     iam.create_instance_profile(InstanceProfileName="p")
     iam.add_role_to_instance_profile(InstanceProfileName="p", RoleName="r")
@@ -218,9 +218,9 @@ def test_a_machine_writes_its_own_report_and_no_others(account: LocalAccount, ma
     shown = account.press(f"metadata/{one}", method="GET")["meta-data"]
     keys = json.loads(shown["iam"]["security-credentials"]["r"])
     client = account.client("s3", Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"]))
-    client.put_object(Bucket="b", Key=f"reports/{role_id}:{one}", Body=b"{}")
+    client.put_object(Bucket="bucket", Key=f"reports/{role_id}:{one}", Body=b"{}")
     theirs = f"reports/{role_id}:{other}"
-    assert code(lambda: client.put_object(Bucket="b", Key=theirs, Body=b"{}")) == "AccessDenied"
+    assert code(lambda: client.put_object(Bucket="bucket", Key=theirs, Body=b"{}")) == "AccessDenied"
     arn = account.client("sts", Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"]))
     assert arn.get_caller_identity()["Arn"].endswith(f":assumed-role/r/{one}")
 
@@ -271,6 +271,6 @@ def test_roles_are_assumed_only_by_whom_they_trust(account: LocalAccount) -> Non
         ],
     }
     arn = iam.create_role(RoleName="r", AssumeRolePolicyDocument=json.dumps(trust))["Role"]["Arn"]
-    call = {"RoleArn": arn, "RoleSessionName": "s"}
+    call = {"RoleArn": arn, "RoleSessionName": "session"}
     assert account.client("sts", alice).assume_role(**call)
     assert code(lambda: account.client("sts", bob).assume_role(**call)) == "AccessDenied"
