@@ -8,10 +8,10 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex, token_urlsafe
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Before moto is imported: the thousands of images it knows cannot be booted here, so launches of them
-# are refused, and the account is up a second sooner.
+# Before moto is imported: the thousands of images it knows cannot be booted here, so launches of
+# them are refused, and the account is up a second sooner.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 from moto.apigateway.models import APIGatewayBackend
@@ -28,9 +28,11 @@ from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from local.callers import ACCOUNT
-from local.edge import Wsgi
 from local.images import IMAGES
 from local.serving import POLL_SECONDS
+
+if TYPE_CHECKING:
+    from local.edge import Wsgi
 
 REGION = "us-east-1"
 _DEBIAN = "136693071363"  # Debian's own AWS account, which publishes its images
@@ -48,7 +50,7 @@ class Key:
 
 
 def application() -> Wsgi:
-    """moto's WSGI application."""
+    """The WSGI application of moto."""
     app: Wsgi = DomainDispatcherApplication(create_backend_app)
     return app
 
@@ -133,7 +135,7 @@ def install() -> None:
 
     def user(self: Any, *args: Any, **kwargs: Any) -> None:
         make_user(self, *args, **kwargs)
-        # moto's are lower-case letters; AWS's say what they are (IAM User Guide, "Unique identifiers").
+        # moto's ids say nothing; AWS's say what they are (IAM User Guide, "Unique identifiers").
         self.id = "AIDA" + token_hex(9).upper()[:17]
 
     User.__init__ = user

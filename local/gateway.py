@@ -60,13 +60,15 @@ class Gateway:
     def _answer(
         self, request: Any, body: bytes, request_id: str
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        _, api_id, stage, *rest = [*request.raw_path.split("/"), "", ""][: max(3, request.raw_path.count("/") + 1)]
-        path = "/" + "/".join(rest)
+        api_id, _, rest = request.raw_path.removeprefix("/").partition("/")
+        stage, _, rest = rest.partition("/")
+        path = f"/{rest}"
         resource, method, labels = self._route(api_id, stage, request.method, path)
         identity = _nobody(request)
         if method.authorization_type == "AWS_IAM":
             caller = self._authenticate(request, body)
-            arn = f"arn:aws:execute-api:{self._region}:{ACCOUNT}:{api_id}/{stage}/{request.method}{path}"
+            route = f"{api_id}/{stage}/{request.method}{path}"
+            arn = f"arn:aws:execute-api:{self._region}:{ACCOUNT}:{route}"
             if not authz.permits(caller, Need("execute-api:Invoke", arn)):
                 raise AwsError(
                     "AccessDeniedException",
@@ -101,7 +103,9 @@ class Gateway:
             raise _broken() from error
         return _response(result)
 
-    def _route(self, api_id: str, stage: str, verb: str, path: str) -> tuple[Any, Any, dict[str, str]]:
+    def _route(
+        self, api_id: str, stage: str, verb: str, path: str
+    ) -> tuple[Any, Any, dict[str, str]]:
         api = apigateway_backends[ACCOUNT][self._region].apis.get(api_id)
         if api is None or stage not in api.stages:
             raise AwsError("ForbiddenException", "Forbidden", 403)
@@ -111,7 +115,11 @@ class Gateway:
             methods = resource.resource_methods
             method = methods.get(verb) or methods.get("ANY")
             if found and method:
-                return resource, method, {key: unquote(value) for key, value in found.groupdict().items()}
+                return (
+                    resource,
+                    method,
+                    {key: unquote(value) for key, value in found.groupdict().items()},
+                )
         raise AwsError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
 
     def _authenticate(self, request: Any, body: bytes) -> Caller:

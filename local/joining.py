@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from contextlib import ExitStack
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from local.account import Account
 from local.images import IMAGES
 from local.interfaces import AWS_ADDRESS, AWS_PORT, GATEWAY_PORT
 from local.runtime_api import Place
-from local.state import Up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from local.account import Account
+    from local.state import Up
 
 AWS_URL = f"http://{AWS_ADDRESS}:{AWS_PORT}"
 GATEWAY_URL = f"http://{AWS_ADDRESS}:{GATEWAY_PORT}"
@@ -43,7 +46,9 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
             network.listen(AWS_ADDRESS, AWS_PORT), network.listen(AWS_ADDRESS, GATEWAY_PORT), place
         )
         layers = {
-            each.ami_id: images.layers(each.root) for each in IMAGES if each.architecture == "x86_64"
+            each.ami_id: images.layers(each.root)
+            for each in IMAGES
+            if each.architecture == "x86_64"
         }
         machines = hypervisor.LocalHypervisor(
             network, layers, account.instance_data, account.lifecycle
@@ -54,6 +59,15 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
         intervals = os.environ.get("ANNEX_LOCAL_INTERVALS", "stock")
         pool.Pool(network, images.layers("pool"), intervals=intervals).up()
         return stack.pop_all()
+
+
+def clean(state: Path) -> None:
+    """Remove what hosts of an account that was killed have left; nothing lives on the folder now."""
+    try:
+        keeper: Any = import_module("local.keeper")
+    except ModuleNotFoundError:
+        return
+    keeper.cleanup(state)
 
 
 def enter_command(state: Path, host: str, argv: list[str], user: str, up: Up) -> list[str]:

@@ -44,7 +44,9 @@ def run(state: State, *, hosts: bool, say: Say) -> None:
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, lambda *_: end.set())
     logging.basicConfig(
-        filename=state.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        filename=state.log,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
     clean(state)
     account: Account | None = None
@@ -92,11 +94,9 @@ def clean(state: State) -> None:
     state.clear()
     end_recorded(state.path)
     shutil.rmtree(state.path / "functions", ignore_errors=True)
-    try:
-        from local.keeper import cleanup  # noqa: PLC0415 (the hosts' side)
-    except ModuleNotFoundError:
-        return
-    cleanup(state.path)
+    from local import joining  # noqa: PLC0415 (moto is behind it)
+
+    joining.clean(state.path)
 
 
 def _listen() -> socket.socket:

@@ -8,16 +8,18 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping
 from itertools import groupby
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.utils import passes_filter_dict
 
 from local.ec2.checks import check_ids
 from local.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 PAGE = 1000
 _LEAST = 5
@@ -36,7 +38,7 @@ def describe_instances(response: Any, visible: Callable[[str], bool]) -> ActionR
         message = "The parameter instancesSet cannot be used with the parameter maxResults"
         raise AwsError("InvalidParameterCombination", message)
     if size is not None and not _LEAST <= int(size) <= PAGE:
-        message = f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value between 5 and 1000."
+        message = f"Value ( {size} ) for parameter maxResults is invalid. Expecting 5 to 1000."
         raise AwsError("InvalidParameterValue", message)
     pairs = [
         (reservation, instance)
@@ -66,8 +68,8 @@ def require(ids: Iterable[str], instances: Iterable[Any]) -> list[Any]:
     found = {instance.id: instance for instance in instances}
     missing = [each for each in wanted if each not in found]
     if missing:
-        one = len(missing) == 1
-        message = f"The instance ID{'' if one else 's'} '{', '.join(missing)}' do{'es' if one else ''} not exist"
+        which, do = ("ID", "does") if len(missing) == 1 else ("IDs", "do")
+        message = f"The instance {which} '{', '.join(missing)}' {do} not exist"
         raise AwsError("InvalidInstanceID.NotFound", message)
     return [found[each] for each in wanted]
 

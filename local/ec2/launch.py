@@ -7,8 +7,7 @@ instances above the specified minimum count"; else InsufficientInstanceCapacity.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -16,8 +15,12 @@ from moto.ec2.exceptions import EC2ClientError
 from local.ec2 import checks, shapes
 from local.ec2.tokens import Tokens
 from local.errors import AwsError
-from local.faults import Faults
-from local.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.faults import Faults
+    from local.options import Options
 
 ENDED = {"shutting-down", "terminated"}
 
@@ -68,15 +71,17 @@ class Launches:
         """How many may be started: between MinCount and MaxCount."""
         instance_type = params.get("InstanceType", "m1.small")
         least, most = int(params.get("MinCount", 1)), int(params.get("MaxCount", 1))
-        self._faults.strike("ec2", "RunInstances", after=False, zone=zone, instance_type=instance_type)
+        self._faults.strike(
+            "ec2", "RunInstances", after=False, zone=zone, instance_type=instance_type
+        )
         within_quota = _within_quota(backend, self._options.vcpu_limit, instance_type, least, most)
         available = self._options.available(zone, instance_type)
         if available is not None and available < least:
             raise AwsError(
                 "InsufficientInstanceCapacity",
                 f"We currently do not have sufficient {instance_type} capacity in the Availability "
-                f"Zone you requested ({zone}). Our system will be working on provisioning additional "
-                f"capacity.",
+                f"Zone you requested ({zone}). Our system will be working on provisioning "
+                f"additional capacity.",
             )
         return within_quota if available is None else min(within_quota, available)
 
@@ -104,7 +109,7 @@ def _within_quota(
 
 
 def _place(backend: Any, params: dict[str, Any], zone: str) -> None:
-    """Fill in the default subnet and the VPC's default group, where moto would think of EC2-Classic."""
+    """Fill in the default subnet and group, where moto would think of EC2-Classic."""
     interfaces = params.get("NetworkInterfaces") or []
     where = interfaces[0] if interfaces else params
     subnet_id = checks.subnet_of(params)

@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models.instances import StateReason
 
 from local.errors import AwsError
 from local.interfaces import HostSpec, Hypervisor
-from local.later import Later
-from local.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.later import Later
+    from local.options import Options
 
 log = logging.getLogger(__name__)
 

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from tests.account.support import LocalAccount, Machines, deploy, exports, local
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 def _running(state: Path) -> Iterator[LocalAccount]:

@@ -1,4 +1,4 @@
-"""An account as tests use it: a process started as a user starts it, its clients and its buttons."""
+"""An account as tests use it: a process started as a user starts it, clients and buttons."""
 
 from __future__ import annotations
 
@@ -9,9 +9,8 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 import pytest
@@ -20,6 +19,9 @@ from botocore.awsrequest import AWSRequest
 from botocore.config import Config
 from botocore.credentials import Credentials
 from botocore.exceptions import ClientError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 ROOT = Path(__file__).parents[2]
 # One for all: it keeps the services' descriptions, which take longer to read than to use.
@@ -78,9 +80,11 @@ class LocalAccount:
         sent_body: bytes | None = None,
         service: str = "execute-api",
     ) -> tuple[int, Any, Mapping[str, str]]:
-        """(status, JSON, headers) of a call through the gateway, signed where there are credentials."""
+        """(status, JSON, headers) of a call through the gateway; signed with the credentials."""
         url = self.environment["AWS_ENDPOINT_URL_EXECUTE_API"] + path
-        signed = AWSRequest(method=method, url=url, data=body, headers={"Content-Type": "application/json"})
+        signed = AWSRequest(
+            method=method, url=url, data=body, headers={"Content-Type": "application/json"}
+        )
         if credentials:
             SigV4Auth(credentials, service, "us-east-1").add_auth(signed)
         request = urllib.request.Request(
@@ -156,7 +160,9 @@ class Machines:
 
     def launch(self, **changes: Any) -> list[dict[str, Any]]:
         request = {"ImageId": IMAGE, "InstanceType": "m7i.large", "MinCount": 1, "MaxCount": 1}
-        instances: list[dict[str, Any]] = self.ec2.run_instances(**{**request, **changes})["Instances"]
+        instances: list[dict[str, Any]] = self.ec2.run_instances(**{**request, **changes})[
+            "Instances"
+        ]
         return instances
 
     def id(self, **changes: Any) -> str:
@@ -177,5 +183,3 @@ class Machines:
             return instance if instance["State"]["Name"] == state else None
 
         return dict(eventually(there))
-
-

@@ -6,12 +6,15 @@ import json
 import os
 import signal
 import stat
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 
 from local.processes import started_at
 from tests.account.support import LocalAccount, eventually, exports, local
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 pytestmark = pytest.mark.account
 
@@ -72,7 +75,9 @@ def test_killed_hard_it_takes_its_functions_along_and_comes_up_again(
 
     with zipfile.ZipFile(zipped, "w") as archive:
         archive.writestr("app.py", "def handler(event, context):\n    return 1\n")
-    role = account.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"]["Arn"]
+    role = account.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"][
+        "Arn"
+    ]
     client = account.client("lambda")
     client.create_function(
         FunctionName="f",

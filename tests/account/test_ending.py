@@ -40,7 +40,10 @@ def test_ending_twice_changes_nothing(machines: Machines) -> None:
 
 @pytest.mark.parametrize(
     ("bad", "expected"),
-    [("i-0123456789abcdef0", "InvalidInstanceID.NotFound"), ("machine", "InvalidInstanceID.Malformed")],
+    [
+        ("i-0123456789abcdef0", "InvalidInstanceID.NotFound"),
+        ("machine", "InvalidInstanceID.Malformed"),
+    ],
 )
 def test_one_bad_id_and_nothing_is_terminated(machines: Machines, bad: str, expected: str) -> None:
     """TerminateInstances: "because of a single incorrect instance ID, none are terminated"."""
@@ -54,9 +57,13 @@ def test_a_protected_machine_protects_its_zone_alone(machines: Machines) -> None
     """TerminateInstances: "across multiple Availability Zones" and termination protection."""
     protected, beside = machines.id(), machines.id()
     elsewhere = machines.id(Placement={"AvailabilityZone": "us-east-1b"})
-    machines.ec2.modify_instance_attribute(InstanceId=protected, DisableApiTermination={"Value": True})
+    machines.ec2.modify_instance_attribute(
+        InstanceId=protected, DisableApiTermination={"Value": True}
+    )
     ids = [protected, beside, elsewhere]
-    assert code(lambda: machines.ec2.terminate_instances(InstanceIds=ids)) == "OperationNotPermitted"
+    assert (
+        code(lambda: machines.ec2.terminate_instances(InstanceIds=ids)) == "OperationNotPermitted"
+    )
     machines.becomes(elsewhere, "terminated")
     machines.becomes(protected, "running")
     machines.becomes(beside, "running")
@@ -74,7 +81,9 @@ def test_a_machine_that_powers_off_ends_as_its_launch_said(
     assert ended["StateReason"]["Code"] == "Client.InstanceInitiatedShutdown"
 
 
-def test_a_machine_that_cannot_boot_is_terminated(account: LocalAccount, machines: Machines) -> None:
+def test_a_machine_that_cannot_boot_is_terminated(
+    account: LocalAccount, machines: Machines
+) -> None:
     """EC2 User Guide, "Instance terminates immediately": Server.InternalError."""
     account.press("options", {"pending_seconds": 3600})
     instance = machines.id()
@@ -92,10 +101,15 @@ def test_a_machine_can_be_stopped_and_started_but_not_once_terminated(machines: 
     machines.becomes(instance, "running")
     machines.ec2.terminate_instances(InstanceIds=[instance])
     machines.becomes(instance, "terminated")
-    assert code(lambda: machines.ec2.start_instances(InstanceIds=[instance])) == "IncorrectInstanceState"
+    assert (
+        code(lambda: machines.ec2.start_instances(InstanceIds=[instance]))
+        == "IncorrectInstanceState"
+    )
 
 
-def test_terminated_machines_vanish_after_a_while(account: LocalAccount, machines: Machines) -> None:
+def test_terminated_machines_vanish_after_a_while(
+    account: LocalAccount, machines: Machines
+) -> None:
     """EC2 User Guide, "Terminate Amazon EC2 instances": visible for a short while."""
     account.press("options", {"terminated_visible_seconds": 0.3})
     instance = machines.id()
@@ -116,7 +130,9 @@ def test_volumes_and_interfaces_end_with_their_machine(machines: Machines) -> No
     assert machines.ec2.describe_network_interfaces()["NetworkInterfaces"] == []
 
 
-def test_a_new_machine_may_not_be_found_for_a_moment(account: LocalAccount, machines: Machines) -> None:
+def test_a_new_machine_may_not_be_found_for_a_moment(
+    account: LocalAccount, machines: Machines
+) -> None:
     """EC2 API reference, "Eventual consistency"."""
     account.press("options", {"invisible_seconds": 0.5})
     instance = machines.id()
@@ -138,7 +154,9 @@ def test_pages_count_instances(machines: Machines) -> None:
     machines.launch(MinCount=12, MaxCount=12)
     first = machines.ec2.describe_instances(MaxResults=5)
     assert [len(each["Instances"]) for each in first["Reservations"]] == [5]
-    pages = machines.ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 5})
+    pages = machines.ec2.get_paginator("describe_instances").paginate(
+        PaginationConfig={"PageSize": 5}
+    )
     ids = [i["InstanceId"] for page in pages for r in page["Reservations"] for i in r["Instances"]]
     assert len(ids) == len(set(ids)) == 12
     refused = code(lambda: machines.ec2.describe_instances(MaxResults=4))
@@ -179,7 +197,9 @@ def test_trouble_comes_when_it_is_asked_for(
 
 def test_an_answer_can_be_lost_after_the_launch(account: LocalAccount, machines: Machines) -> None:
     """EC2 API reference, "Ensuring idempotency": repeat the call after a lost answer."""
-    account.press("faults", {"action": "RunInstances", "code": "InternalError", "times": 1, "after": True})
+    account.press(
+        "faults", {"action": "RunInstances", "code": "InternalError", "times": 1, "after": True}
+    )
     assert code(lambda: machines.launch(ClientToken="t1")) == "InternalError"
     assert machines.id(ClientToken="t1") == machines.all()[0]["InstanceId"]
     assert len(machines.all()) == 1

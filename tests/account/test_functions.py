@@ -1,4 +1,4 @@
-"""The deployed zip under the Lambda Runtime API, schedules and events: the Lambda Developer Guide."""
+"""The deployed zip under the Runtime API, schedules and events: the Lambda Developer Guide."""
 
 from __future__ import annotations
 
@@ -98,7 +98,9 @@ def test_asynchronous_failures_are_tried_again(sample: LocalAccount) -> None:
     sample.press("options", {"retry_seconds": [0.1, 0.1]})
     payload = json.dumps({"kind": "count"}).encode()
     client = sample.client("lambda")
-    status = client.invoke(FunctionName=PROBE, InvocationType="Event", Payload=payload)["StatusCode"]
+    status = client.invoke(FunctionName=PROBE, InvocationType="Event", Payload=payload)[
+        "StatusCode"
+    ]
     assert status == 202
     eventually(lambda: len(notes(sample, "count/")) == 3)
 
@@ -131,7 +133,9 @@ def test_events_in_aws_own_name_come_from_aws_alone(sample: LocalAccount) -> Non
     assert answer["FailedEntryCount"] == 1
     assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
     detail = {"instance-id": "i-1", "state": "injected"}
-    sample.press("event", {"detail-type": "EC2 Instance State-change Notification", "detail": detail})
+    sample.press(
+        "event", {"detail-type": "EC2 Instance State-change Notification", "detail": detail}
+    )
     eventually(lambda: notes(sample, "states/i-1/injected"))
 
 

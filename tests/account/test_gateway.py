@@ -43,7 +43,9 @@ def test_a_roles_session_is_a_caller_of_its_own(sample: LocalAccount, api: str) 
     role = iam.create_role(RoleName="caller", AssumeRolePolicyDocument=trust)["Role"]
     allowed = policy({"Action": "execute-api:Invoke", "Resource": "*"})
     iam.put_role_policy(RoleName="caller", PolicyName="p", PolicyDocument=allowed)
-    keys = sample.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="carol")["Credentials"]
+    keys = sample.client("sts").assume_role(RoleArn=role["Arn"], RoleSessionName="carol")[
+        "Credentials"
+    ]
     carol = Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["SessionToken"])
     status, identity, _ = sample.call_api("GET", f"{api}/whoami", carol)
     assert status == 200
@@ -51,13 +53,17 @@ def test_a_roles_session_is_a_caller_of_its_own(sample: LocalAccount, api: str) 
     assert identity["userArn"] == "arn:aws:sts::123456789012:assumed-role/caller/carol"
 
 
-def test_paths_queries_and_bodies_arrive_whole(sample: LocalAccount, api: str, alice: Credentials) -> None:
+def test_paths_queries_and_bodies_arrive_whole(
+    sample: LocalAccount, api: str, alice: Credentials
+) -> None:
     status, got, _ = sample.call_api("PUT", f"{api}/things/r%3A1?b=2&a=1", alice, b'{"x": 1}')
     assert status == 200
     assert got == {"name": "r:1", "query": {"a": "1", "b": "2"}, "body": {"x": 1}}
 
 
-def test_what_is_not_signed_right_is_refused(sample: LocalAccount, api: str, alice: Credentials) -> None:
+def test_what_is_not_signed_right_is_refused(
+    sample: LocalAccount, api: str, alice: Credentials
+) -> None:
     """API Gateway Developer Guide, "Gateway response types"."""
     path = f"{api}/things/r1"
     wrong = Credentials(alice.access_key, "wrong")

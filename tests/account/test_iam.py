@@ -63,14 +63,20 @@ def test_launches_are_judged_resource_by_resource(account: LocalAccount) -> None
     resources = [f"{REGION}:{kind}/*" for kind in kinds]
     tag = {"StringEquals": {"aws:RequestTag/htcondor:AnnexDeployment": "htcondor-annex"}}
     launch = [
-        {"Action": "ec2:RunInstances", "Resource": [*resources[2:], "arn:aws:ec2:us-east-1::image/*"]},
+        {
+            "Action": "ec2:RunInstances",
+            "Resource": [*resources[2:], "arn:aws:ec2:us-east-1::image/*"],
+        },
         {"Action": "ec2:RunInstances", "Resource": resources[:2], "Condition": tag},
     ]
     creation = {"StringEquals": {"ec2:CreateAction": "RunInstances"}}
     tagging = {"Action": "ec2:CreateTags", "Resource": resources[:2], "Condition": creation}
     bare = account.client("ec2", account.user("bare", *launch))
     whole = account.client("ec2", account.user("whole", *launch, tagging))
-    assert code(lambda: run(bare, TagSpecifications=tagged("htcondor-annex"))) == "UnauthorizedOperation"
+    assert (
+        code(lambda: run(bare, TagSpecifications=tagged("htcondor-annex")))
+        == "UnauthorizedOperation"
+    )
     assert code(lambda: run(whole)) == "UnauthorizedOperation"
     assert code(lambda: run(whole, TagSpecifications=tagged("other"))) == "UnauthorizedOperation"
     started = run(whole, TagSpecifications=tagged("htcondor-annex"))["Instances"][0]["InstanceId"]
@@ -100,7 +106,9 @@ def test_a_role_is_passed_only_by_who_may_pass_it(account: LocalAccount) -> None
     assert run(whole, IamInstanceProfile=profile)
 
 
-def test_only_machines_with_the_right_tag_may_be_ended(account: LocalAccount, machines: Machines) -> None:
+def test_only_machines_with_the_right_tag_may_be_ended(
+    account: LocalAccount, machines: Machines
+) -> None:
     """IAM User Guide, "Controlling access to AWS resources using tags"."""
     mine = machines.id(TagSpecifications=tagged("htcondor-annex"))
     foreign = machines.id(TagSpecifications=tagged("other"))
@@ -131,7 +139,9 @@ def test_tables_are_named_by_arn(account: LocalAccount) -> None:
             BillingMode="PAY_PER_REQUEST",
         )
     arn = "arn:aws:dynamodb:*:*:table/ledger"
-    alice = account.user("alice", {"Action": ["dynamodb:PutItem", "dynamodb:GetItem"], "Resource": arn})
+    alice = account.user(
+        "alice", {"Action": ["dynamodb:PutItem", "dynamodb:GetItem"], "Resource": arn}
+    )
     client = account.client("dynamodb", alice)
     item = {"pk": {"S": "a"}}
     client.put_item(TableName="ledger", Item=item)
@@ -158,7 +168,10 @@ def test_objects_are_named_by_arn_and_missing_ones_stay_hidden(account: LocalAcc
     assert code(lambda: blind.get_object(Bucket="bucket", Key="config/none")) == "AccessDenied"
     assert code(lambda: seeing.get_object(Bucket="bucket", Key="config/none")) == "NoSuchKey"
     assert code(lambda: blind.list_objects_v2(Bucket="bucket")) == "AccessDenied"
-    assert code(lambda: blind.put_object(Bucket="bucket", Key="config/a.json", Body=b"")) == "AccessDenied"
+    assert (
+        code(lambda: blind.put_object(Bucket="bucket", Key="config/a.json", Body=b""))
+        == "AccessDenied"
+    )
     assert code(lambda: blind.get_object(Bucket="bucket", Key="reports/a")) == "AccessDenied"
 
 
@@ -180,7 +193,10 @@ def test_what_has_not_changed_is_not_sent_again(account: LocalAccount) -> None:
     assert code(lambda: s3.get_object(Bucket="bucket", Key="k", IfNoneMatch=tag)) == "304"
     s3.put_object(Bucket="bucket", Key="k", Body=b"2")
     assert s3.get_object(Bucket="bucket", Key="k", IfNoneMatch=tag)["Body"].read() == b"2"
-    assert code(lambda: s3.put_object(Bucket="bucket", Key="k", Body=b"3", IfNoneMatch="*")) == "PreconditionFailed"
+    assert (
+        code(lambda: s3.put_object(Bucket="bucket", Key="k", Body=b"3", IfNoneMatch="*"))
+        == "PreconditionFailed"
+    )
 
 
 def test_parameters_are_named_by_arn_public_ones_without_an_account(account: LocalAccount) -> None:
@@ -205,7 +221,9 @@ def test_parameters_are_named_by_arn_public_ones_without_an_account(account: Loc
     assert code(lambda: ssm.get_parameter(Name="/other")) == "AccessDeniedException"
 
 
-def test_a_machine_writes_its_own_report_and_no_others(account: LocalAccount, machines: Machines) -> None:
+def test_a_machine_writes_its_own_report_and_no_others(
+    account: LocalAccount, machines: Machines
+) -> None:
     """IAM User Guide, "Policy variables": ${aws:userid} is ROLE-ID:INSTANCE-ID on an instance."""
     iam, s3 = account.client("iam"), account.client("s3")
     s3.create_bucket(Bucket="bucket")
@@ -217,11 +235,17 @@ def test_a_machine_writes_its_own_report_and_no_others(account: LocalAccount, ma
     one, other = (machines.id(IamInstanceProfile={"Name": "p"}) for _ in range(2))
     shown = account.press(f"metadata/{one}", method="GET")["meta-data"]
     keys = json.loads(shown["iam"]["security-credentials"]["r"])
-    client = account.client("s3", Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"]))
+    client = account.client(
+        "s3", Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"])
+    )
     client.put_object(Bucket="bucket", Key=f"reports/{role_id}:{one}", Body=b"{}")
     theirs = f"reports/{role_id}:{other}"
-    assert code(lambda: client.put_object(Bucket="bucket", Key=theirs, Body=b"{}")) == "AccessDenied"
-    arn = account.client("sts", Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"]))
+    assert (
+        code(lambda: client.put_object(Bucket="bucket", Key=theirs, Body=b"{}")) == "AccessDenied"
+    )
+    arn = account.client(
+        "sts", Credentials(keys["AccessKeyId"], keys["SecretAccessKey"], keys["Token"])
+    )
     assert arn.get_caller_identity()["Arn"].endswith(f":assumed-role/r/{one}")
 
 

@@ -1,4 +1,4 @@
-"""RunInstances as the EC2 API reference has it ("RunInstances", "Error codes for the Amazon EC2 API")."""
+"""RunInstances as the EC2 API reference has it."""
 
 from __future__ import annotations
 
@@ -31,7 +31,9 @@ def test_the_same_token_at_the_same_time_starts_one_machine(machines: Machines) 
 def test_a_token_with_another_request_is_refused(machines: Machines) -> None:
     """EC2 API reference, "Ensuring idempotency in Amazon EC2 API requests"."""
     machines.launch(ClientToken="t1")
-    assert code(lambda: machines.launch(ClientToken="t1", MaxCount=2)) == "IdempotentParameterMismatch"
+    assert (
+        code(lambda: machines.launch(ClientToken="t1", MaxCount=2)) == "IdempotentParameterMismatch"
+    )
     assert len(machines.all()) == 1
 
 
@@ -52,7 +54,9 @@ def test_tokens_count_within_a_zone(machines: Machines) -> None:
     assert len(machines.all()) == 2
 
 
-def test_a_launch_that_failed_does_not_use_its_token_up(account: LocalAccount, machines: Machines) -> None:
+def test_a_launch_that_failed_does_not_use_its_token_up(
+    account: LocalAccount, machines: Machines
+) -> None:
     """EC2 API reference, "Ensuring idempotency in Amazon EC2 API requests"."""
     account.press("faults", {"action": "RunInstances", "code": "InternalError", "times": 1})
     assert code(lambda: machines.launch(ClientToken="t1")) == "InternalError"
@@ -60,7 +64,7 @@ def test_a_launch_that_failed_does_not_use_its_token_up(account: LocalAccount, m
 
 
 def test_as_many_start_as_there_is_capacity_for(account: LocalAccount, machines: Machines) -> None:
-    """RunInstances, MaxCount: "the largest possible number of instances above the minimum count"."""
+    """RunInstances, MaxCount: "the largest possible number of instances above MinCount"."""
     account.press("options", {"capacity": {"us-east-1a/m7i.large": 3}})
     assert len(machines.launch(MinCount=1, MaxCount=10)) == 3
     assert code(lambda: machines.launch(MinCount=1, MaxCount=10)) == "InsufficientInstanceCapacity"
@@ -120,7 +124,8 @@ def test_a_type_that_the_zone_does_not_offer_is_refused(machines: Machines) -> N
     """EC2 User Guide, "Troubleshoot launch": Unsupported."""
     subnets = machines.ec2.describe_subnets()["Subnets"]
     offered = machines.ec2.describe_instance_type_offerings(
-        LocationType="availability-zone", Filters=[{"Name": "instance-type", "Values": ["m7i.large"]}]
+        LocationType="availability-zone",
+        Filters=[{"Name": "instance-type", "Values": ["m7i.large"]}],
     )["InstanceTypeOfferings"]
     zones = {each["Location"] for each in offered}
     without = next(s for s in subnets if s["AvailabilityZone"] not in zones)
@@ -163,7 +168,9 @@ def test_every_machine_of_a_launch_has_profile_tags_and_a_volume_of_its_own(
     started = machines.launch(
         MaxCount=3,
         IamInstanceProfile={"Arn": arn},
-        BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "VolumeSize": 20}}],
+        BlockDeviceMappings=[
+            {"DeviceName": "/dev/xvda", "Ebs": {"Encrypted": True, "VolumeSize": 20}}
+        ],
         TagSpecifications=[
             {"ResourceType": kind, "Tags": [{"Key": "htcondor:AnnexId", "Value": "a1"}]}
             for kind in ("instance", "volume")
