@@ -84,11 +84,13 @@ def reset() -> None:
 def seed(administrator: Key, regions: tuple[str, ...] = (REGION,)) -> None:
     """Make the administrator, the images and the parameters that point to them.
 
-    The default VPC is moto's: 172.31.0.0/16 with a subnet in each zone.
+    The default VPC is moto's: 172.31.0.0/16 with a subnet in each zone. It gets its way out, which
+    AWS's default VPCs have and moto's has not.
     """
     _seed_administrator(administrator)
     for region in regions:
         backend = ec2_backends[ACCOUNT][region]
+        _open_default_vpc(backend)
         for image in IMAGES:
             backend.amis[image.ami_id] = Ami(
                 backend,
@@ -161,6 +163,14 @@ def _seed_administrator(key: Key) -> None:
     # The same key after a reset: shells keep what `env` told them.
     access_key.access_key_id = key.access_key_id
     access_key.secret_access_key = key.secret_access_key
+
+
+def _open_default_vpc(backend: Any) -> None:
+    vpc_id = backend.get_default_vpc().id
+    gateway = backend.create_internet_gateway()
+    backend.attach_internet_gateway(gateway.id, vpc_id)
+    (table,) = (each for each in backend.route_tables.values() if each.vpc_id == vpc_id)
+    backend.create_route(table.id, "0.0.0.0/0", gateway_id=gateway.id)
 
 
 def _publish_parameter(region: str, name: str, value: str) -> None:
