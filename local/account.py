@@ -93,9 +93,14 @@ class Account:
         aws.reset()
         aws.seed(self.administrator)
 
+    def rest(self) -> None:
+        """Fire and hear nothing more: hosts that end now are no concern of EC2's."""
+        self.clock.close()
+        self.lifecycle.close()
+
     def close(self) -> None:
         """Stop serving and end every function's process."""
-        self.clock.close()
+        self.rest()
         for server in self._servers:
             server.shutdown()
             server.server_close()

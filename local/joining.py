@@ -28,10 +28,10 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
     Raises:
         RuntimeError: not possible here; nothing is left behind.
     """
-    image, hypervisor = import_module("local.image"), import_module("local.hypervisor")
+    image_module, hypervisor = import_module("local.image"), import_module("local.hypervisor")
     mirror, network_module = import_module("local.mirror"), import_module("local.network")
     pool = import_module("local.pool")
-    images: Any = image.Images(image.cache_folder(state), say)
+    images: Any = image_module.Images(image_module.cache_folder(state), say)
     images.build()
     with ExitStack() as stack:
         say("Starting the network")
@@ -42,14 +42,11 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
         place = Place(
             tuple(network.command_prefix()), AWS_URL, lambda: network.listen(AWS_ADDRESS, 0)
         )
-        account.start_inside(
-            network.listen(AWS_ADDRESS, AWS_PORT), network.listen(AWS_ADDRESS, GATEWAY_PORT), place
-        )
-        layers = {
-            each.ami_id: images.layers(each.root)
-            for each in IMAGES
-            if each.architecture == "x86_64"
-        }
+        aws, gateway = (network.listen(AWS_ADDRESS, port) for port in (AWS_PORT, GATEWAY_PORT))
+        account.start_inside(aws, gateway, place)
+        here = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        bootable = [image for image in IMAGES if image.architecture == here]
+        layers = {image.ami_id: images.layers(image.root) for image in bootable}
         machines = hypervisor.LocalHypervisor(
             network, layers, account.instance_data, account.lifecycle
         )

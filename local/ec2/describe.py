@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import base64
 import binascii
+from datetime import UTC, datetime
 from itertools import groupby
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 
 PAGE = 1000
 _LEAST = 5
+_CONSOLE_CHARACTERS = 65536
 
 
 def describe_instances(response: Any, visible: Callable[[str], bool]) -> ActionResult:
@@ -55,6 +57,20 @@ def describe_instances(response: Any, visible: Callable[[str], bool]) -> ActionR
     end = start + int(size or PAGE)
     token = _token(end) if end < len(pairs) else None
     return ActionResult({"Reservations": _reservations(pairs[start:end]), "NextToken": token})
+
+
+def get_console_output(response: Any, output: Callable[[str], str]) -> ActionResult:
+    """What the machine's console showed, of which EC2 keeps the last 64 KB.
+
+    Raises:
+        AwsError: InvalidInstanceID.NotFound.
+    """
+    instance_id = response.params["InstanceId"]
+    require([instance_id], response.ec2_backend.all_instances())
+    text = output(instance_id)[-_CONSOLE_CHARACTERS:]
+    now = datetime.now(UTC)
+    encoded = base64.b64encode(text.encode()).decode()
+    return ActionResult({"InstanceId": instance_id, "Timestamp": now, "Output": encoded})
 
 
 def require(ids: Iterable[str], instances: Iterable[Any]) -> list[Any]:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.tags import TagResponse
 
@@ -36,6 +37,9 @@ def install(lifecycle: Lifecycle, launches: Launches) -> None:
     _install_change(lifecycle, "stop_instances", "StoppingInstances", ending.stop)
     _install_change(lifecycle, "start_instances", "StartingInstances", ending.start)
     _install_tags(lifecycle)
+    General.get_console_output = lambda response: describe.get_console_output(
+        response, lifecycle.console_output
+    )
     # moto shows 'pending' whatever the state; a repeated launch shows the instances as they are.
     EC2BaseResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER.pop(
         "RunInstances.Reservation.Instances.Instance.State", None

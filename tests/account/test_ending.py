@@ -205,6 +205,49 @@ def test_an_answer_can_be_lost_after_the_launch(account: LocalAccount, machines:
     assert len(machines.all()) == 1
 
 
+def test_a_machine_without_a_host_has_an_empty_console(machines: Machines) -> None:
+    """GetConsoleOutput in the EC2 API reference."""
+    assert machines.ec2.get_console_output(InstanceId=machines.id()).get("Output", "") == ""
+    unknown = "i-0123456789abcdef0"
+    missing = code(lambda: machines.ec2.get_console_output(InstanceId=unknown))
+    assert missing == "InvalidInstanceID.NotFound"
+
+
+def test_other_services_fail_on_demand_too(account: LocalAccount) -> None:
+    """Each service's "Common errors"; `after` loses the answer of what was done."""
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket="bucket")
+    account.press(
+        "faults", {"service": "s3", "action": "PutObject", "code": "SlowDown", "times": 1}
+    )
+    assert code(lambda: s3.put_object(Bucket="bucket", Key="k", Body=b"1")) == "SlowDown"
+    assert s3.list_objects_v2(Bucket="bucket")["KeyCount"] == 0
+    lost = {
+        "service": "s3",
+        "action": "PutObject",
+        "code": "InternalError",
+        "times": 1,
+        "after": True,
+    }
+    account.press("faults", lost)
+    assert code(lambda: s3.put_object(Bucket="bucket", Key="k", Body=b"1")) == "InternalError"
+    assert s3.list_objects_v2(Bucket="bucket")["KeyCount"] == 1
+    busy = "ProvisionedThroughputExceededException"
+    account.press("faults", {"service": "dynamodb", "action": "*", "code": busy})
+    assert code(account.client("dynamodb").list_tables) == busy
+
+
+def test_the_calls_are_counted(account: LocalAccount, machines: Machines) -> None:
+    account.press("calls", method="DELETE")
+    machines.all()
+    account.client("sts").get_caller_identity()
+    calls = account.press("calls", method="GET")
+    assert [(call["service"], call["action"]) for call in calls] == [
+        ("ec2", "DescribeInstances"),
+        ("sts", "GetCallerIdentity"),
+    ]
+
+
 def test_a_misspelt_fault_or_option_is_refused(account: LocalAccount) -> None:
     for button in ("faults", "options"):
         with pytest.raises(OSError, match="400"):
