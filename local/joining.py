@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import platform
 from contextlib import ExitStack
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
@@ -59,7 +60,7 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
 
 
 def clean(state: Path) -> None:
-    """Remove what hosts of an account that was killed have left; nothing lives on the folder now."""
+    """Remove what hosts of an account that was killed have left; no account may live there."""
     try:
         keeper: Any = import_module("local.keeper")
     except ModuleNotFoundError:
