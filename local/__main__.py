@@ -17,12 +17,14 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Sequence
 from contextlib import suppress
-from typing import Any
+from typing import TYPE_CHECKING
 
 from local.processes import started_at
 from local.state import State, Up, folder
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _UP_SECONDS = 600.0  # the root file system is built at the first `up`
 _DOWN_SECONDS = 60.0
@@ -142,13 +144,17 @@ def _run(state: State, options: argparse.Namespace) -> int:
     except RuntimeError as error:
         _complain(f"{error}")
         return 1
-    os.execvp(command[0], command)  # noqa: S606 (no shell: the command's own exit status and terminal)
+    # Terminal, signals and exit status are the command's own from here on.
+    os.execvp(command[0], command)  # noqa: S606 (no shell is wanted)
+    raise AssertionError("exec returned")
 
 
 def _status(state: State, _options: argparse.Namespace) -> int:
     up = state.read()
     if up is None:
-        _say("The local account is down." if not state.taken() else "The local account is starting.")
+        _say(
+            "The local account is down." if not state.taken() else "The local account is starting."
+        )
         return 1
     _say(f"The local account is up (process {up.pid}).")
     _say(f"AWS          {up.aws_url}")
@@ -202,10 +208,11 @@ def _holder(state: State) -> int | None:
     return None
 
 
-def _press(up: Up, button: str) -> Any:
+def _press(up: Up, button: str) -> list[str]:
     request = urllib.request.Request(f"{up.gateway_url}/_account/{button}", method="POST")
     with urllib.request.urlopen(request, timeout=60) as answer:
-        return json.load(answer)
+        fired: list[str] = json.load(answer)
+        return fired
 
 
 def _demand(state: State) -> Up | None:

@@ -5,9 +5,8 @@ One account a process: it changes moto's classes.
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
-from typing import Any
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 from local import aws, bus, sessions
 from local import functions as functions_module
@@ -25,6 +24,10 @@ from local.instance_data import InstanceData
 from local.later import Later
 from local.options import Options
 from local.runtime_api import Place, loopback
+
+if TYPE_CHECKING:
+    import socket
+    from pathlib import Path
 
 
 class Account:
@@ -47,13 +50,13 @@ class Account:
         self.functions = Functions(state, nowhere, sessions.variables, self.options, self._later)
         self.clock = Clock(
             lambda: bus.rules(aws.REGION),
-            lambda rule: bus.fire(self.functions.invoke_later, rule),
+            partial(bus.fire, self.functions.invoke_later),
         )
         self._servers: list[Any] = []
         aws.install()
         ec2.install(self.lifecycle, self._launches)
-        functions_module.install(lambda: self.functions)
-        bus.install(lambda *event: self.functions.invoke_later(*event))
+        functions_module.install(self.functions)
+        bus.install(self.functions.invoke_later)
         self.edge = Edge(aws.application(), self.faults)
         self.gateway = Gateway(self.functions.invoke, aws.REGION)
         aws.seed(self.administrator)
@@ -68,7 +71,7 @@ class Account:
     def start_inside(
         self, aws_socket: socket.socket, gateway_socket: socket.socket, place: Place
     ) -> None:
-        """Serve inside the account's own network too, without the control, and run functions there."""
+        """Serve inside the account's own network too, without the control; run functions there."""
         self._servers.append(aws.serve(self.edge, aws_socket))
         self._servers.append(aws.serve(self.gateway, gateway_socket))
         self.functions.place = place
@@ -90,9 +93,14 @@ class Account:
         aws.reset()
         aws.seed(self.administrator)
 
+    def rest(self) -> None:
+        """Fire and hear nothing more: hosts that end now are no concern of EC2's."""
+        self.clock.close()
+        self.lifecycle.close()
+
     def close(self) -> None:
         """Stop serving and end every function's process."""
-        self.clock.close()
+        self.rest()
         for server in self._servers:
             server.shutdown()
             server.server_close()

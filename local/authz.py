@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 import json
+from typing import TYPE_CHECKING
 
 from moto.iam.models import iam_backends
 from moto.s3.models import s3_backends
 
-from local.call import Call
 from local.callers import ACCOUNT, Caller
 from local.errors import AwsError
 from local.iam import needs_s3
 from local.iam.needs import needs
 from local.iam.patterns import as_tuple
 from local.iam.policy import Need, allows
+
+if TYPE_CHECKING:
+    from local.call import Call
 
 # How each family says no.
 _CODES = {"ec2": "UnauthorizedOperation", "rest-xml": "AccessDenied", "query": "AccessDenied"}
@@ -70,7 +73,9 @@ def _trusted(caller: Caller, call: Call) -> bool:
 def _check_s3(caller: Caller, call: Call) -> None:
     headers = {name.lower(): value for name, value in call.headers.items()}
     if headers.get("x-amz-expected-bucket-owner", ACCOUNT) != ACCOUNT:
-        raise AwsError("AccessDenied", "Access Denied", 403)  # S3 User Guide, "Verifying bucket ownership"
+        raise AwsError(
+            "AccessDenied", "Access Denied", 403
+        )  # S3 User Guide, "Verifying bucket ownership"
     listing = needs_s3.listing(call)
     if listing is None or permits(caller, listing):
         return

@@ -8,10 +8,10 @@ import threading
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from secrets import token_hex, token_urlsafe
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-# Before moto is imported: the thousands of images it knows cannot be booted here, so launches of them
-# are refused, and the account is up a second sooner.
+# Before moto is imported: the thousands of images it knows cannot be booted here, so launches of
+# them are refused, and the account is up a second sooner.
 os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 
 from moto.apigateway.models import APIGatewayBackend
@@ -28,8 +28,11 @@ from moto.ssm.models import Parameter, ssm_backends
 from werkzeug.serving import BaseWSGIServer, make_server
 
 from local.callers import ACCOUNT
-from local.edge import Wsgi
 from local.images import IMAGES
+from local.serving import POLL_SECONDS
+
+if TYPE_CHECKING:
+    from local.edge import Wsgi
 
 REGION = "us-east-1"
 _DEBIAN = "136693071363"  # Debian's own AWS account, which publishes its images
@@ -47,7 +50,7 @@ class Key:
 
 
 def application() -> Wsgi:
-    """moto's WSGI application."""
+    """The WSGI application of moto."""
     app: Wsgi = DomainDispatcherApplication(create_backend_app)
     return app
 
@@ -61,7 +64,10 @@ def serve(app: Wsgi, listening: Any) -> BaseWSGIServer:
         host, port, app, threaded=True, request_handler=handler, fd=listening.fileno()
     )
     server.daemon_threads = True
-    threading.Thread(target=server.serve_forever, name=f"http {port}", daemon=True).start()
+    thread = threading.Thread(
+        target=server.serve_forever, args=(POLL_SECONDS,), name=f"http {port}", daemon=True
+    )
+    thread.start()
     return server
 
 
@@ -78,7 +84,8 @@ def reset() -> None:
 def seed(administrator: Key, regions: tuple[str, ...] = (REGION,)) -> None:
     """Make the administrator, the images and the parameters that point to them.
 
-    The default VPC is moto's: 172.31.0.0/16 with a subnet in each zone.
+    The default VPC is moto's: 172.31.0.0/16 with a subnet in each zone. It gets its way out, which
+    AWS's default VPCs have and moto's has not.
     """
     _seed_administrator(administrator)
     for region in regions:
@@ -130,7 +137,7 @@ def install() -> None:
 
     def user(self: Any, *args: Any, **kwargs: Any) -> None:
         make_user(self, *args, **kwargs)
-        # moto's are lower-case letters; AWS's say what they are (IAM User Guide, "Unique identifiers").
+        # moto's ids say nothing; AWS's say what they are (IAM User Guide, "Unique identifiers").
         self.id = "AIDA" + token_hex(9).upper()[:17]
 
     User.__init__ = user
@@ -159,20 +166,11 @@ def _seed_administrator(key: Key) -> None:
 
 
 def _open_default_vpc(backend: Any) -> None:
-    """Give the default VPC its internet gateway, which moto leaves out.
-
-    Amazon VPC User Guide, 'Default VPC components': an internet gateway is attached, and the main
-    route table sends 0.0.0.0/0 there.
-    """
-    vpc = backend.get_default_vpc()
+    vpc_id = backend.get_default_vpc().id
     gateway = backend.create_internet_gateway()
-    backend.attach_internet_gateway(gateway.id, vpc.id)
-    main = next(
-        table
-        for table in backend.describe_route_tables(filters={"vpc-id": [vpc.id]})
-        if table.main_association_id
-    )
-    backend.create_route(main.id, "0.0.0.0/0", gateway_id=gateway.id)
+    backend.attach_internet_gateway(gateway.id, vpc_id)
+    (table,) = (each for each in backend.route_tables.values() if each.vpc_id == vpc_id)
+    backend.create_route(table.id, "0.0.0.0/0", gateway_id=gateway.id)
 
 
 def _publish_parameter(region: str, name: str, value: str) -> None:

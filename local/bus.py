@@ -26,7 +26,12 @@ def rules(region: str) -> list[Any]:
 
 
 def publish(
-    deliver: Deliver, region: str, source: str, kind: str, detail: dict[str, Any], resources: list[str]
+    deliver: Deliver,
+    region: str,
+    source: str,
+    kind: str,
+    detail: dict[str, Any],
+    resources: list[str],
 ) -> None:
     """Give an event to every rule whose pattern matches."""
     event = _event(region, source, kind, detail, resources)

@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl, urlsplit
 
 from botocore.exceptions import UnknownServiceError
@@ -14,6 +13,9 @@ from moto.core.request import Request
 from moto.core.routing import get_service_router
 from moto.core.utils import get_service_model
 from werkzeug.exceptions import HTTPException
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 # The service as signatures name it, where botocore names its model otherwise.
 MODELS = {"monitoring": "cloudwatch", "email": "ses", "tagging": "resourcegroupstaggingapi"}
@@ -62,7 +64,15 @@ def read(environ: dict[str, Any], body: bytes) -> Call | None:
         target += "?" + request.query_string.decode()
     protocol, action, params = _parse(service, request, body)
     return Call(
-        service, action, protocol, region, request.method, target, dict(request.headers), body, params
+        service,
+        action,
+        protocol,
+        region,
+        request.method,
+        target,
+        dict(request.headers),
+        body,
+        params,
     )
 
 

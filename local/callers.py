@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -17,6 +16,9 @@ from moto.iam.models import Policy, iam_backends
 from moto.sts.models import sts_backends
 
 from local.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 ACCOUNT = "123456789012"
 # AWS refuses what was signed more than five minutes ago (API Gateway, EC2) or fifteen (S3).
@@ -74,7 +76,9 @@ def verify(method: str, target: str, headers: Mapping[str, str], body: bytes) ->
     _check_date(date)
     key = _find(access_key)
     if key is None or key.token != lower.get("x-amz-security-token"):
-        raise AwsError("UnrecognizedClient", "The security token included in the request is invalid.")
+        raise AwsError(
+            "UnrecognizedClient", "The security token included in the request is invalid."
+        )
     digest = lower.get("x-amz-content-sha256", "")
     whole = len(digest) == sha256().digest_size * 2 and sha256(body).hexdigest() == digest
     if service == "s3" and not (whole or digest.startswith(("STREAMING-", "UNSIGNED-"))):
@@ -144,7 +148,10 @@ def worded(error: AwsError, protocol: str) -> AwsError:
 def role_caller(role: Any, session: str, access_key: str, session_policy: str | None) -> Caller:
     """The caller that a session of moto's `role` is."""
     backend = iam_backends[ACCOUNT]["aws"]
-    inline = [backend.get_role_policy(role.name, name)[1] for name in backend.list_role_policies(role.name)]
+    inline = [
+        backend.get_role_policy(role.name, name)[1]
+        for name in backend.list_role_policies(role.name)
+    ]
     managed, _ = backend.list_attached_role_policies(role.name)
     limits = [_boundary(role.permissions_boundary_arn)] if role.permissions_boundary_arn else []
     if session_policy:
@@ -195,7 +202,9 @@ def _session_key(session: Any) -> _Key | None:
     if session.expiration.replace(tzinfo=UTC) < datetime.now(UTC):
         raise AwsError("ExpiredToken", "The security token included in the request is expired")
     name = session.role_arn.rsplit("/", 1)[-1]
-    role = next((r for r in list(iam_backends[ACCOUNT]["aws"].roles.values()) if r.name == name), None)
+    role = next(
+        (r for r in list(iam_backends[ACCOUNT]["aws"].roles.values()) if r.name == name), None
+    )
     if role is None:
         return None
     caller = role_caller(role, session.session_name, session.access_key_id, session.policy)
@@ -204,10 +213,15 @@ def _session_key(session: Any) -> _Key | None:
 
 def _user_caller(user: Any, access_key: str) -> Caller:
     backend = iam_backends[ACCOUNT]["aws"]
-    policies = [backend.get_user_policy(user.name, name) for name in backend.list_user_policies(user.name)]
+    policies = [
+        backend.get_user_policy(user.name, name) for name in backend.list_user_policies(user.name)
+    ]
     policies += backend.list_attached_user_policies(user.name)[0]
     for group in backend.get_groups_for_user(user.name):
-        policies += [backend.get_group_policy(group.name, name) for name in backend.list_group_policies(group.name)]
+        policies += [
+            backend.get_group_policy(group.name, name)
+            for name in backend.list_group_policies(group.name)
+        ]
         policies += backend.list_attached_group_policies(group.name)[0]
     boundary = getattr(user, "permissions_boundary_arn", None)
     return Caller(

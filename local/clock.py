@@ -9,8 +9,10 @@ import logging
 import re
 import threading
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 
@@ -18,7 +20,7 @@ _UNITS = {"minute": 60.0, "hour": 3600.0, "day": 86400.0}
 
 
 class Clock:
-    """Looks once a second at which rules are due. `rules` gives the enabled ones, `fire` fires one."""
+    """Looks once a second which rules are due; `rules` gives the enabled ones, `fire` fires one."""
 
     def __init__(self, rules: Callable[[], list[Any]], fire: Callable[[Any], None]) -> None:
         self._rules = rules
@@ -52,8 +54,8 @@ class Clock:
                     continue
                 due = self._due.setdefault(arn, now + rate)
                 if now >= due:
-                    # A late clock fires once and goes on from now: schedules are not made up for.
-                    self._due[arn] = max(due + rate, now)
+                    # A late clock fires once and keeps the beat: nothing is made up for.
+                    self._due[arn] = due + rate * (1 + (now - due) // rate)
                     fired.append(rule)
         for rule in fired:
             self._fire(rule)

@@ -1,15 +1,15 @@
 """The account's own buttons, beside AWS's API: /_account/... on the gateway's loopback port.
 
-    GET  status                          what is up
-    GET, POST, DELETE faults             errors on demand (local/faults.py)
-    GET, POST options                    times, capacity, quota (local/options.py)
-    GET, DELETE calls                    the API calls so far
-    POST tick                            fire every enabled schedule now
-    POST power {"instance_id", "event"}  the host is "running" or "powered_off" (without hosts)
-    POST event {"detail-type", "detail"} an event of EC2's, such as a Spot warning
-    GET  functions/NAME                  the processes of a function
-    GET  metadata/INSTANCE               what its metadata service shows
-    POST reset                           a new, empty account; same addresses, same administrator
+GET  status                          what is up
+GET, POST, DELETE faults             errors on demand (local/faults.py)
+GET, POST options                    times, capacity, quota (local/options.py)
+GET, DELETE calls                    the API calls so far
+POST tick                            fire every enabled schedule now
+POST power {"instance_id", "event"}  the host is "running" or "powered_off" (without hosts)
+POST event {"detail-type", "detail"} an event of EC2's, such as a Spot warning
+GET  functions/NAME                  the processes of a function
+GET  metadata/INSTANCE               what its metadata service shows
+POST reset                           a new, empty account; same addresses, same administrator
 """
 
 from __future__ import annotations
@@ -17,13 +17,14 @@ from __future__ import annotations
 import base64
 import json
 import logging
-from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from local.edge import Wsgi, read_body
 from local.faults import Fault
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable
+
     from local.account import Account
 
 log = logging.getLogger(__name__)
@@ -89,7 +90,9 @@ class Control:
 
     def _event(self, body: dict[str, Any]) -> None:
         source = body.get("source", "aws.ec2")
-        self._account.publish(source, body["detail-type"], body["detail"], body.get("resources", []))
+        self._account.publish(
+            source, body["detail-type"], body["detail"], body.get("resources", [])
+        )
 
     def _metadata(self, instance_id: str) -> dict[str, Any]:
         data = self._account.instance_data

@@ -8,12 +8,14 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Iterable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local import authz, call, callers
-from local.call import Call
 from local.errors import Answer, AwsError, write
-from local.faults import Faults
+
+if TYPE_CHECKING:
+    from local.call import Call
+    from local.faults import Faults
 
 log = logging.getLogger(__name__)
 
@@ -85,7 +87,7 @@ class Edge:
         head: list[Any] = []
 
         def start(status: str, headers: list[tuple[str, str]], _info: object = None) -> None:
-            head[:] = [int(status.split()[0]), tuple(headers)]
+            head[:] = [int(status.split(maxsplit=1)[0]), tuple(headers)]
 
         chunks = self._moto(inner, start)
         try:
@@ -110,11 +112,8 @@ class Edge:
 
 def read_body(environ: dict[str, Any]) -> bytes:
     """The whole body of a WSGI request."""
-    length = environ.get("CONTENT_LENGTH")
-    if length:
-        body: bytes = environ["wsgi.input"].read(int(length))
-        return body
-    if environ.get("wsgi.input_terminated"):
-        body = environ["wsgi.input"].read()
-        return body
-    return b""
+    length, chunked = environ.get("CONTENT_LENGTH"), environ.get("wsgi.input_terminated")
+    if not length and not chunked:
+        return b""
+    # The server ends a chunked body by itself.
+    return bytes(environ["wsgi.input"].read(int(length) if length else -1))

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass
 class Fault:
     """One rule; `action`, `zone` and `instance_type` may have wildcards.
 
-    `times` is how often it strikes (None: always), `skip` how many matching calls it lets pass first.
+    `times` is how often it strikes (None: always), `skip` how many calls it lets pass first.
     `after` strikes after the call was carried out: the effect is there and the answer is lost.
     """
 
@@ -94,8 +96,8 @@ _MESSAGES = {
         "requested ({zone}). Our system will be working on provisioning additional capacity."
     ),
     "VcpuLimitExceeded": (
-        "You have requested more vCPU capacity than your current vCPU limit allows for the instance "
-        "bucket that the specified instance type belongs to. Please visit "
+        "You have requested more vCPU capacity than your current vCPU limit allows for the "
+        "instance bucket that the specified instance type belongs to. Please visit "
         "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
     ),
     "RequestLimitExceeded": "Request limit exceeded.",

@@ -9,23 +9,25 @@ import io
 import json
 import logging
 import os
-import subprocess
 import sys
 import threading
 import zipfile
 from collections.abc import Callable, Mapping
 from hashlib import sha256
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.awslambda.models import LambdaBackend, lambda_backends
 
 from local.callers import ACCOUNT
 from local.errors import AwsError
-from local.later import Later
-from local.options import Options
 from local.processes import Processes
 from local.runtime_api import Environment, Place, Program, Result, command
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from local.later import Later
+    from local.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -67,7 +69,7 @@ class Functions:
             self._give_back(function.function_name, environment)
 
     def invoke_later(self, name: str, payload: bytes, region: str = "us-east-1") -> None:
-        """Run one event without waiting; tried three times in all unless the function says otherwise."""
+        """Run one event without waiting; tried three times unless the function says otherwise."""
         threading.Thread(
             target=self._try, args=(name, payload, region, 0), name=f"async {name}", daemon=True
         ).start()
@@ -81,7 +83,9 @@ class Functions:
     def reset(self) -> None:
         """End every environment: their credentials are gone."""
         with self._lock:
-            environments = [e for group in (*self._idle.values(), *self._busy.values()) for e in group]
+            environments = [
+                e for group in (*self._idle.values(), *self._busy.values()) for e in group
+            ]
             self._idle.clear()
             self._busy.clear()
             self._programs.clear()
@@ -110,7 +114,9 @@ class Functions:
                 return
         if result.error is None:
             return
-        log.warning("%s failed asynchronously: %s", name, result.payload[:500].decode(errors="replace"))
+        log.warning(
+            "%s failed asynchronously: %s", name, result.payload[:500].decode(errors="replace")
+        )
         retries = self._retries(name, region)
         if attempt < retries:
             delay = self._options.retry_seconds[attempt]
@@ -220,7 +226,7 @@ class Functions:
         }
 
 
-def install(functions: Callable[[], Functions]) -> None:
+def install(functions: Functions) -> None:
     """Let moto's Lambda invoke for real; it would want Docker for it."""
 
     def invoke(
@@ -237,9 +243,9 @@ def install(functions: Callable[[], Functions]) -> None:
         if kind == "DryRun":
             return b""
         if kind == "Event":
-            functions().invoke_later(name, payload, backend.region_name)
+            functions.invoke_later(name, payload, backend.region_name)
             return b""
-        result = functions().invoke(name, payload, backend.region_name)
+        result = functions.invoke(name, payload, backend.region_name)
         if result.error:
             response_headers["x-amz-function-error"] = result.error
         return result.payload

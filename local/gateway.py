@@ -9,8 +9,10 @@ from __future__ import annotations
 import base64
 import json
 import re
+import threading
 import time
 from collections.abc import Callable, Iterable, Mapping
+from concurrent.futures import Future
 from typing import Any
 from urllib.parse import parse_qsl, unquote
 from uuid import uuid4
@@ -26,6 +28,8 @@ from local.iam.policy import Need
 from local.runtime_api import Result
 
 Invoke = Callable[[str, bytes, str], Result]
+
+INTEGRATION_SECONDS = 29.0  # "Amazon API Gateway quotas": integration time-out
 
 _KINDS = {
     "MissingAuthenticationToken": "MissingAuthenticationTokenException",
@@ -60,13 +64,15 @@ class Gateway:
     def _answer(
         self, request: Any, body: bytes, request_id: str
     ) -> tuple[int, list[tuple[str, str]], bytes]:
-        _, api_id, stage, *rest = [*request.raw_path.split("/"), "", ""][: max(3, request.raw_path.count("/") + 1)]
-        path = "/" + "/".join(rest)
+        api_id, _, rest = request.raw_path.removeprefix("/").partition("/")
+        stage, _, rest = rest.partition("/")
+        path = f"/{rest}"
         resource, method, labels = self._route(api_id, stage, request.method, path)
         identity = _nobody(request)
         if method.authorization_type == "AWS_IAM":
             caller = self._authenticate(request, body)
-            arn = f"arn:aws:execute-api:{self._region}:{ACCOUNT}:{api_id}/{stage}/{request.method}{path}"
+            route = f"{api_id}/{stage}/{request.method}{path}"
+            arn = f"arn:aws:execute-api:{self._region}:{ACCOUNT}:{route}"
             if not authz.permits(caller, Need("execute-api:Invoke", arn)):
                 raise AwsError(
                     "AccessDeniedException",
@@ -95,13 +101,31 @@ class Gateway:
         found = re.search(r":function:([^/:]+)", method.method_integration.uri)
         if found is None:
             raise _broken()
+        return _response(self._run(found[1], json.dumps(event).encode()))
+
+    def _run(self, function: str, payload: bytes) -> Result:
+        """The function's answer, within API Gateway's own limit; the function itself goes on."""
+        future: Future[Result] = Future()
+
+        def work() -> None:
+            try:
+                future.set_result(self._invoke(function, payload, self._region))
+            except Exception as error:  # noqa: BLE001 (handed to who waits)
+                future.set_exception(error)
+
+        threading.Thread(target=work, name=f"gateway {function}", daemon=True).start()
         try:
-            result = self._invoke(found[1], json.dumps(event).encode(), self._region)
+            return future.result(timeout=INTEGRATION_SECONDS)
+        except TimeoutError as error:
+            raise AwsError(
+                "InternalServerErrorException", "Endpoint request timed out", 504
+            ) from error
         except AwsError as error:
             raise _broken() from error
-        return _response(result)
 
-    def _route(self, api_id: str, stage: str, verb: str, path: str) -> tuple[Any, Any, dict[str, str]]:
+    def _route(
+        self, api_id: str, stage: str, verb: str, path: str
+    ) -> tuple[Any, Any, dict[str, str]]:
         api = apigateway_backends[ACCOUNT][self._region].apis.get(api_id)
         if api is None or stage not in api.stages:
             raise AwsError("ForbiddenException", "Forbidden", 403)
@@ -111,7 +135,11 @@ class Gateway:
             methods = resource.resource_methods
             method = methods.get(verb) or methods.get("ANY")
             if found and method:
-                return resource, method, {key: unquote(value) for key, value in found.groupdict().items()}
+                return (
+                    resource,
+                    method,
+                    {key: unquote(value) for key, value in found.groupdict().items()},
+                )
         raise AwsError("MissingAuthenticationTokenException", "Missing Authentication Token", 403)
 
     def _authenticate(self, request: Any, body: bytes) -> Caller:

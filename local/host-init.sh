@@ -17,7 +17,7 @@ mount -t proc proc proc
 # /proc/sys and sysrq are the real machine's: nothing in here may tune or reboot it.
 mount --bind proc/sys proc/sys
 mount -o remount,ro,bind proc/sys
-mount --bind /dev/null proc/sysrq-trigger
+[ ! -e proc/sysrq-trigger ] || mount --bind /dev/null proc/sysrq-trigger
 mount -t sysfs -o ro sysfs sys
 mount -t cgroup2 cgroup2 sys/fs/cgroup
 

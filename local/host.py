@@ -85,7 +85,7 @@ class Host:
         self._process = self._start(terminal, writing)
         os.close(writing)
         with open(reading, encoding="ascii") as told:  # noqa: PTH123 - a descriptor
-            said = told.read().split("\n")
+            said = [told.readline().strip(), told.readline().strip()]
         if len(said) < 2 or said[1] != "up":  # noqa: PLR2004 - its pid, 'up'
             self._process.wait()
             self._clean(terminal)

@@ -8,15 +8,18 @@ from __future__ import annotations
 import base64
 import json
 import threading
-from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.iam.models import iam_backends
 
 from local import sessions
 from local.callers import ACCOUNT
-from local.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.options import Options
 
 
 class InstanceData:
@@ -156,7 +159,9 @@ class InstanceData:
         with self._lock:
             session = self._sessions.get(instance.id)
             if session is None or session.expiration.replace(tzinfo=UTC) - margin < now:
-                session = sessions.open_session(role.arn, instance.id, seconds, instance.region_name)
+                session = sessions.open_session(
+                    role.arn, instance.id, seconds, instance.region_name
+                )
                 session.opened_at = now
                 self._sessions[instance.id] = session
             return session

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+import platform
 from contextlib import ExitStack
 from importlib import import_module
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from local.account import Account
 from local.images import IMAGES
 from local.interfaces import AWS_ADDRESS, AWS_PORT, GATEWAY_PORT
 from local.runtime_api import Place
-from local.state import Up
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from local.account import Account
+    from local.state import Up
 
 AWS_URL = f"http://{AWS_ADDRESS}:{AWS_PORT}"
 GATEWAY_URL = f"http://{AWS_ADDRESS}:{GATEWAY_PORT}"
@@ -25,10 +29,10 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
     Raises:
         RuntimeError: not possible here; nothing is left behind.
     """
-    image, hypervisor = import_module("local.image"), import_module("local.hypervisor")
+    image_module, hypervisor = import_module("local.image"), import_module("local.hypervisor")
     mirror, network_module = import_module("local.mirror"), import_module("local.network")
     pool = import_module("local.pool")
-    images: Any = image.Images(image.cache_folder(state), say)
+    images: Any = image_module.Images(image_module.cache_folder(state), say)
     images.build()
     with ExitStack() as stack:
         say("Starting the network")
@@ -39,12 +43,11 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
         place = Place(
             tuple(network.command_prefix()), AWS_URL, lambda: network.listen(AWS_ADDRESS, 0)
         )
-        account.start_inside(
-            network.listen(AWS_ADDRESS, AWS_PORT), network.listen(AWS_ADDRESS, GATEWAY_PORT), place
-        )
-        layers = {
-            each.ami_id: images.layers(each.root) for each in IMAGES if each.architecture == "x86_64"
-        }
+        aws, gateway = (network.listen(AWS_ADDRESS, port) for port in (AWS_PORT, GATEWAY_PORT))
+        account.start_inside(aws, gateway, place)
+        here = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
+        bootable = [image for image in IMAGES if image.architecture == here]
+        layers = {image.ami_id: images.layers(image.root) for image in bootable}
         machines = hypervisor.LocalHypervisor(
             network, layers, account.instance_data, account.lifecycle
         )
@@ -54,6 +57,15 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
         intervals = os.environ.get("ANNEX_LOCAL_INTERVALS", "stock")
         pool.Pool(network, images.layers("pool"), intervals=intervals).up()
         return stack.pop_all()
+
+
+def clean(state: Path) -> None:
+    """Remove what hosts of an account that was killed have left; no account may live there."""
+    try:
+        keeper: Any = import_module("local.keeper")
+    except ModuleNotFoundError:
+        return
+    keeper.cleanup(state)
 
 
 def enter_command(state: Path, host: str, argv: list[str], user: str, up: Up) -> list[str]:

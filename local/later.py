@@ -6,8 +6,11 @@ import heapq
 import logging
 import threading
 import time
-from collections.abc import Callable
 from itertools import count
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 log = logging.getLogger(__name__)
 

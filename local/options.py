@@ -2,19 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
 from fnmatch import fnmatchcase
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 
 @dataclass
 class Options:
-    """Times in seconds. Without hosts the first two stand for the machine's own boot and shutdown."""
+    """Times in seconds; without hosts the first two stand for a machine's boot and shutdown."""
 
     pending_seconds: float = 0.5
     shutting_down_seconds: float = 0.5
-    # "Terminated instances remain visible after termination for a while" (EC2 User Guide: about an hour).
+    # Terminated instances remain visible for a while (EC2 User Guide: about an hour).
     terminated_visible_seconds: float = 3600
     # How long a new instance is not found yet (EC2 API reference, "Eventual consistency").
     invisible_seconds: float = 0

@@ -27,7 +27,9 @@ class Processes:
     def __init__(self, state: Path) -> None:
         self._folder = state / "pids"
         self._folder.mkdir(parents=True, exist_ok=True)
-        self._jobs: queue.Queue[tuple[Future[subprocess.Popen[bytes]], Any, Any] | None] = queue.Queue()
+        self._jobs: queue.Queue[tuple[Future[subprocess.Popen[bytes]], Any, Any] | None] = (
+            queue.Queue()
+        )
         self._thread = threading.Thread(target=self._run, name="spawner", daemon=True)
         self._thread.start()
 

@@ -1,7 +1,7 @@
-"""The Lambda Runtime API, and one execution environment behind it: a process of the deployed zip.
+"""The Lambda Runtime API, and an execution environment behind it: a process of the zip.
 
-Source: Lambda Developer Guide, "Using the Lambda runtime API for custom runtimes" and "Understanding
-the Lambda execution environment lifecycle".
+Source: Lambda Developer Guide, "Using the Lambda runtime API for custom runtimes" and
+"Understanding the Lambda execution environment lifecycle".
 """
 
 from __future__ import annotations
@@ -12,14 +12,16 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from http.server import BaseHTTPRequestHandler
-from pathlib import Path
-from typing import Any, BinaryIO
+from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
 
-from local.serving import SocketServer
+from local.serving import POLL_SECONDS, SocketServer
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 INIT_SECONDS = 10.0  # Lambda gives the initialisation phase ten seconds of its own
 
@@ -73,7 +75,9 @@ class Environment:
         self._answers: queue.Queue[tuple[str, Result]] = queue.Queue()
         self._process: subprocess.Popen[bytes] | None = None
         self._server = SocketServer(place.listen(), _handler(self))
-        threading.Thread(target=self._server.serve_forever, name=program.name, daemon=True).start()
+        threading.Thread(
+            target=self._server.serve_forever, args=(POLL_SECONDS,), name=program.name, daemon=True
+        ).start()
 
     @property
     def pid(self) -> int | None:
@@ -99,10 +103,14 @@ class Environment:
             except queue.Empty:
                 if time.time() > deadline:
                     self.kill()
-                    return _failure("Sandbox.Timedout", f"{request_id} Task timed out after {limit:.2f} seconds")
+                    return _failure(
+                        "Sandbox.Timedout", f"{request_id} Task timed out after {limit:.2f} seconds"
+                    )
                 if self.pid is None:
                     self.kill()
-                    return _failure("Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited")
+                    return _failure(
+                        "Runtime.ExitError", f"RequestId: {request_id} Error: Runtime exited"
+                    )
                 continue
             if answered == request_id:
                 return result
@@ -183,7 +191,7 @@ def _handler(environment: Environment) -> type[BaseHTTPRequestHandler]:
             except ConnectionError:
                 self.close_connection = True  # the environment was stopped
 
-        def do_GET(self) -> None:  # noqa: N802 (the base's name)
+        def do_GET(self) -> None:
             event = environment.next_event()
             if event is None:
                 self.close_connection = True
@@ -194,11 +202,11 @@ def _handler(environment: Environment) -> type[BaseHTTPRequestHandler]:
                 "Lambda-Runtime-Aws-Request-Id": request_id,
                 "Lambda-Runtime-Deadline-Ms": str(deadline),
                 "Lambda-Runtime-Invoked-Function-Arn": environment.program.arn,
-                "Lambda-Runtime-Trace-Id": f"Root=1-{int(time.time()):x}-{uuid4().hex[:24]};Sampled=0",
+                "Lambda-Runtime-Trace-Id": f"Root=1-{int(time.time()):x}-{uuid4().hex[:24]}",
             }
             self._reply(200, payload, headers)
 
-        def do_POST(self) -> None:  # noqa: N802 (the base's name)
+        def do_POST(self) -> None:
             body = _read_body(self)
             *_, request_id, last = self.path.split("/")
             error = "Unhandled" if last == "error" else None

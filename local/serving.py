@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
-import socket
 import socketserver
-from collections.abc import Callable
-from http.server import BaseHTTPRequestHandler
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import socket
+    from collections.abc import Callable
+    from http.server import BaseHTTPRequestHandler
+
+POLL_SECONDS = 0.05  # how often a server looks whether it is to stop
 
 
 class SocketServer(socketserver.ThreadingMixIn, socketserver.TCPServer):

@@ -8,16 +8,16 @@ import shutil
 import signal
 import socket
 import threading
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Protocol
 
 from local.processes import end_recorded
 from local.state import State, Up
 
 if TYPE_CHECKING:
-    from local.account import Account
+    from collections.abc import Callable
+    from types import FrameType
 
-Say = Callable[[str], None]
+    from local.account import Account
 
 
 class Hosts(Protocol):
@@ -31,7 +31,7 @@ class AlreadyUpError(RuntimeError):
     """Another process is the account already."""
 
 
-def run(state: State, *, hosts: bool, say: Say) -> None:
+def run(state: State, *, hosts: bool, say: Callable[[str], None]) -> None:
     """Be the account until SIGINT or SIGTERM.
 
     Raises:
@@ -40,16 +40,16 @@ def run(state: State, *, hosts: bool, say: Say) -> None:
     """
     if not state.take():
         raise AlreadyUpError("The local account is already up.")
-    end = threading.Event()
-    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, lambda *_: end.set())
+    _on_signals(signal.default_int_handler)
     logging.basicConfig(
-        filename=state.log, level=logging.INFO, format="%(asctime)s %(levelname)s %(name)s: %(message)s"
+        filename=state.log,
+        level=logging.INFO,
+        format="%(asctime)s %(levelname)s %(name)s: %(message)s",
     )
-    clean(state)
     account: Account | None = None
     joined: Hosts | None = None
     try:
+        clean(state)
         say("Starting AWS")
         # Imported here: moto takes most of a second, and `env` and `run` do not need it.
         from local.account import Account, endpoint  # noqa: PLC0415
@@ -58,12 +58,10 @@ def run(state: State, *, hosts: bool, say: Say) -> None:
         account = Account(state.path)
         aws_socket, gateway_socket = _listen(), _listen()
         account.start(aws_socket, gateway_socket)
-        if hosts and not end.is_set():
+        if hosts:
             from local import joining  # noqa: PLC0415 (needs root and the kernel's namespaces)
 
             joined = joining.start(state.path, account, say)
-        if end.is_set():
-            return
         key = account.administrator
         up = Up(
             pid=os.getpid(),
@@ -76,10 +74,15 @@ def run(state: State, *, hosts: bool, say: Say) -> None:
         )
         state.write(up)
         say(f"The local account is up: AWS at {up.aws_url}, API Gateway at {up.gateway_url}")
-        end.wait()
+        threading.Event().wait()
+    except KeyboardInterrupt:
         say("Ending the local account")
     finally:
+        # Nothing interrupts the end: a second Ctrl-C would leave things behind.
+        _on_signals(signal.SIG_IGN)
         state.clear()
+        if account is not None:
+            account.rest()
         if joined is not None:
             joined.close()
         if account is not None:
@@ -92,11 +95,14 @@ def clean(state: State) -> None:
     state.clear()
     end_recorded(state.path)
     shutil.rmtree(state.path / "functions", ignore_errors=True)
-    try:
-        from local.keeper import cleanup  # noqa: PLC0415 (the hosts' side)
-    except ModuleNotFoundError:
-        return
-    cleanup(state.path)
+    from local import joining  # noqa: PLC0415 (moto is behind it)
+
+    joining.clean(state.path)
+
+
+def _on_signals(handler: Callable[[int, FrameType | None], object] | signal.Handlers) -> None:
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, handler)
 
 
 def _listen() -> socket.socket:

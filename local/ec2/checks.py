@@ -8,14 +8,16 @@ from __future__ import annotations
 import base64
 import binascii
 import re
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.iam.models import iam_backends
 
 from local.callers import ACCOUNT
 from local.ec2 import shapes
 from local.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
 
 USER_DATA_BYTES = 16384  # "User data is limited to 16 KB, in raw form" (EC2 User Guide)
 # "Instance tag keys can only include letters, digits, and + - = . , _ : @" (View tags for your EC2
@@ -79,7 +81,9 @@ def check_tags(tags: Iterable[Mapping[str, Any]]) -> None:
     """Refuse tags that no resource may have ("Tag restrictions", EC2 User Guide)."""
     pairs = [(str(tag.get("Key", "")), str(tag.get("Value", ""))) for tag in tags]
     if len(pairs) > 50:  # noqa: PLR2004 (the document's figure)
-        raise AwsError("TagLimitExceeded", "The maximum number of tags for the resource has been reached")
+        raise AwsError(
+            "TagLimitExceeded", "The maximum number of tags for the resource has been reached"
+        )
     for key, value in pairs:
         if key.lower().startswith("aws:"):
             message = f"Tag keys starting with 'aws:' are reserved for internal use: {key}"
@@ -114,7 +118,7 @@ def check_ids(ids: Iterable[str], prefix: str = "i", code: str = "InvalidInstanc
 
 
 def _all(backend: Any, kind: str) -> dict[str, Any]:
-    """moto keeps subnets and groups by zone and by VPC."""
+    """Subnets and groups by id: moto keeps them by zone and by VPC."""
     return {key: each for group in getattr(backend, kind).values() for key, each in group.items()}
 
 
@@ -130,13 +134,15 @@ def _check_image(backend: Any, image_id: str | None) -> str:
 
 def _check_type(instance_type: str, architecture: str, zone: str) -> None:
     if not shapes.exists(instance_type):
-        raise AwsError("InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType.")
+        raise AwsError(
+            "InvalidParameterValue", f"Invalid value '{instance_type}' for InstanceType."
+        )
     offered = shapes.architectures(instance_type)
     if architecture not in offered:
         raise AwsError(
             "InvalidParameterValue",
-            f"The architecture '{', '.join(offered)}' of the specified instance type does not match "
-            f"the architecture '{architecture}' of the specified AMI.",
+            f"The architecture '{', '.join(offered)}' of the specified instance type does not "
+            f"match the architecture '{architecture}' of the specified AMI.",
         )
     zones = shapes.zones(zone[:-1], instance_type)
     if zone not in zones:
@@ -150,7 +156,9 @@ def _check_type(instance_type: str, architecture: str, zone: str) -> None:
 
 def _check_groups(backend: Any, params: Mapping[str, Any]) -> None:
     interfaces = params.get("NetworkInterfaces") or ()
-    ids = [*(params.get("SecurityGroupIds") or ())] + [g for n in interfaces for g in n.get("Groups") or ()]
+    ids = [*(params.get("SecurityGroupIds") or ())] + [
+        g for n in interfaces for g in n.get("Groups") or ()
+    ]
     subnet_id = subnet_of(params)
     subnet = _all(backend, "subnets").get(subnet_id or "")
     for group_id in ids:
@@ -160,12 +168,14 @@ def _check_groups(backend: Any, params: Mapping[str, Any]) -> None:
             message = f"The security group '{group_id}' does not exist"
             raise AwsError("InvalidGroup.NotFound", message)
         if subnet is not None and group.vpc_id != subnet.vpc_id:
-            message = f"Security group {group_id} and subnet {subnet_id} belong to different networks."
+            message = (
+                f"Security group {group_id} and subnet {subnet_id} belong to different networks."
+            )
             raise AwsError("InvalidParameter", message)
 
 
 def _check_key(backend: Any, key_name: str | None) -> None:
-    if key_name and key_name not in backend.keypairs:
+    if key_name and key_name not in backend.key_pairs:
         raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
 
 

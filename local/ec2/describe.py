@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import Callable, Iterable, Mapping
+from datetime import UTC, datetime
 from itertools import groupby
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.utils import passes_filter_dict
@@ -19,8 +19,12 @@ from moto.ec2.utils import passes_filter_dict
 from local.ec2.checks import check_ids
 from local.errors import AwsError
 
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
 PAGE = 1000
 _LEAST = 5
+_CONSOLE_CHARACTERS = 65536
 
 
 def describe_instances(response: Any, visible: Callable[[str], bool]) -> ActionResult:
@@ -36,7 +40,7 @@ def describe_instances(response: Any, visible: Callable[[str], bool]) -> ActionR
         message = "The parameter instancesSet cannot be used with the parameter maxResults"
         raise AwsError("InvalidParameterCombination", message)
     if size is not None and not _LEAST <= int(size) <= PAGE:
-        message = f"Value ( {size} ) for parameter maxResults is invalid. Expecting a value between 5 and 1000."
+        message = f"Value ( {size} ) for parameter maxResults is invalid. Expecting 5 to 1000."
         raise AwsError("InvalidParameterValue", message)
     pairs = [
         (reservation, instance)
@@ -55,6 +59,20 @@ def describe_instances(response: Any, visible: Callable[[str], bool]) -> ActionR
     return ActionResult({"Reservations": _reservations(pairs[start:end]), "NextToken": token})
 
 
+def get_console_output(response: Any, output: Callable[[str], str]) -> ActionResult:
+    """What the machine's console showed, of which EC2 keeps the last 64 KB.
+
+    Raises:
+        AwsError: InvalidInstanceID.NotFound.
+    """
+    instance_id = response.params["InstanceId"]
+    require([instance_id], response.ec2_backend.all_instances())
+    text = output(instance_id)[-_CONSOLE_CHARACTERS:]
+    now = datetime.now(UTC)
+    encoded = base64.b64encode(text.encode()).decode()
+    return ActionResult({"InstanceId": instance_id, "Timestamp": now, "Output": encoded})
+
+
 def require(ids: Iterable[str], instances: Iterable[Any]) -> list[Any]:
     """The instances with these ids, all of them.
 
@@ -66,8 +84,8 @@ def require(ids: Iterable[str], instances: Iterable[Any]) -> list[Any]:
     found = {instance.id: instance for instance in instances}
     missing = [each for each in wanted if each not in found]
     if missing:
-        one = len(missing) == 1
-        message = f"The instance ID{'' if one else 's'} '{', '.join(missing)}' do{'es' if one else ''} not exist"
+        which, do = ("ID", "does") if len(missing) == 1 else ("IDs", "do")
+        message = f"The instance {which} '{', '.join(missing)}' {do} not exist"
         raise AwsError("InvalidInstanceID.NotFound", message)
     return [found[each] for each in wanted]
 

@@ -6,15 +6,18 @@ terminated; a protected instance protects its whole zone's batch and no other's.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
 from itertools import groupby
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 
 from local.ec2.describe import require
-from local.ec2.lifecycle import Lifecycle
 from local.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from local.ec2.lifecycle import Lifecycle
 
 
 def change(

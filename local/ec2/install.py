@@ -2,19 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from moto.core.responses import ActionResult
 from moto.ec2.models.core import TaggedEC2Resource
 from moto.ec2.models.instances import Instance, InstanceBackend
 from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.tags import TagResponse
 
 from local.ec2 import checks, describe, ending
-from local.ec2.launch import Launches
-from local.ec2.lifecycle import Lifecycle
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from moto.core.responses import ActionResult
+
+    from local.ec2.launch import Launches
+    from local.ec2.lifecycle import Lifecycle
 
 # moto ends an instance at once; kept so that the lifecycle can do it when the time has come.
 tear_down: Callable[[Any], object] = Instance.terminate
@@ -32,6 +37,9 @@ def install(lifecycle: Lifecycle, launches: Launches) -> None:
     _install_change(lifecycle, "stop_instances", "StoppingInstances", ending.stop)
     _install_change(lifecycle, "start_instances", "StartingInstances", ending.start)
     _install_tags(lifecycle)
+    General.get_console_output = lambda response: describe.get_console_output(
+        response, lifecycle.console_output
+    )
     # moto shows 'pending' whatever the state; a repeated launch shows the instances as they are.
     EC2BaseResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER.pop(
         "RunInstances.Reservation.Instances.Instance.State", None
@@ -49,10 +57,10 @@ def _install_model(lifecycle: Lifecycle) -> None:
         return reservation
 
     InstanceBackend.run_instances = run_instances
-    Instance.terminate = lambda instance: lifecycle.terminate(instance)
-    Instance.stop = lambda instance: lifecycle.stop(instance)
-    Instance.start = lambda instance: lifecycle.start(instance)
-    Instance.reboot = lambda _instance: None  # its state does not change
+    Instance.terminate = _method(lifecycle.terminate)
+    Instance.stop = _method(lifecycle.stop)
+    Instance.start = _method(lifecycle.start)
+    Instance.reboot = _method(lambda _instance: None)  # its state does not change
 
     def get_tags(resource: Any) -> list[dict[str, str]]:
         # moto looks through all tags of all resources for each one: a second for 1000 instances.
@@ -63,6 +71,15 @@ def _install_model(lifecycle: Lifecycle) -> None:
         ]
 
     TaggedEC2Resource.get_tags = get_tags
+
+
+def _method(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A method of the instance's own that hands the instance to `act`."""
+
+    def method(instance: Any) -> Any:
+        return act(instance)
+
+    return method
 
 
 def _install_change(
@@ -82,7 +99,9 @@ def _install_tags(lifecycle: Lifecycle) -> None:
         tags = params.get("Tags") or ()
         checks.check_tags(tags)
         ids = [each for each in params.get("Resources") or () if each.startswith("i-")]
-        known = (each for each in response.ec2_backend.all_instances() if lifecycle.visible(each.id))
+        known = (
+            each for each in response.ec2_backend.all_instances() if lifecycle.visible(each.id)
+        )
         for instance in describe.require(ids, known):
             checks.check_readable(instance.metadata_options.instance_metadata_tags, tags)
         return create(response)

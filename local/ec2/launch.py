@@ -7,8 +7,7 @@ instances above the specified minimum count"; else InsufficientInstanceCapacity.
 from __future__ import annotations
 
 import threading
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.core.responses import ActionResult
 from moto.ec2.exceptions import EC2ClientError
@@ -16,8 +15,12 @@ from moto.ec2.exceptions import EC2ClientError
 from local.ec2 import checks, shapes
 from local.ec2.tokens import Tokens
 from local.errors import AwsError
-from local.faults import Faults
-from local.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from local.faults import Faults
+    from local.options import Options
 
 ENDED = {"shutting-down", "terminated"}
 
@@ -56,6 +59,7 @@ class Launches:
                 raise AwsError("DryRunOperation", message)
             asked = dict(params)
             count = self._grant(backend, params, zone)
+            _place(backend, params, zone)
             reservation = _run(response, run, params, count)
             instance_type = params.get("InstanceType", "m1.small")
             self._options.use(zone, instance_type, count)
@@ -67,15 +71,17 @@ class Launches:
         """How many may be started: between MinCount and MaxCount."""
         instance_type = params.get("InstanceType", "m1.small")
         least, most = int(params.get("MinCount", 1)), int(params.get("MaxCount", 1))
-        self._faults.strike("ec2", "RunInstances", after=False, zone=zone, instance_type=instance_type)
+        self._faults.strike(
+            "ec2", "RunInstances", after=False, zone=zone, instance_type=instance_type
+        )
         within_quota = _within_quota(backend, self._options.vcpu_limit, instance_type, least, most)
         available = self._options.available(zone, instance_type)
         if available is not None and available < least:
             raise AwsError(
                 "InsufficientInstanceCapacity",
                 f"We currently do not have sufficient {instance_type} capacity in the Availability "
-                f"Zone you requested ({zone}). Our system will be working on provisioning additional "
-                f"capacity.",
+                f"Zone you requested ({zone}). Our system will be working on provisioning "
+                f"additional capacity.",
             )
         return within_quota if available is None else min(within_quota, available)
 
@@ -102,6 +108,24 @@ def _within_quota(
     return min(most, free)
 
 
+def _place(backend: Any, params: dict[str, Any], zone: str) -> None:
+    """Fill in the default subnet and group, where moto would think of EC2-Classic."""
+    interfaces = params.get("NetworkInterfaces") or []
+    where = interfaces[0] if interfaces else params
+    subnet_id = checks.subnet_of(params)
+    if subnet_id is None:
+        subnet = backend.get_default_subnets().get(zone)
+        if subnet is None:
+            message = f"No default subnet for availability zone: '{zone}'."
+            raise AwsError("InvalidInput", message)
+        subnet_id = where["SubnetId"] = subnet.id
+    field = "Groups" if interfaces else "SecurityGroupIds"
+    if not where.get(field) and not params.get("SecurityGroups"):
+        vpc_id = backend.get_subnet(subnet_id).vpc_id
+        groups = backend.groups[vpc_id].values()
+        where[field] = [group.id for group in groups if group.name == "default"]
+
+
 def _run(response: Any, run: Any, params: dict[str, Any], count: int) -> Any:
     profile = params.get("IamInstanceProfile")
     backend = response.ec2_backend
@@ -114,6 +138,8 @@ def _run(response: Any, run: Any, params: dict[str, Any], count: int) -> Any:
     except EC2ClientError as error:
         raise AwsError(error.code, error.message) from error
     for instance in reservation.instances:
+        for interface in instance.nics.values():
+            interface.delete_on_termination = True  # as interfaces made at launch are
         if profile:
             association = backend.associate_iam_instance_profile(
                 instance_id=instance.id,

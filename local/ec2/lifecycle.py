@@ -9,16 +9,19 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models.instances import StateReason
 
 from local.errors import AwsError
 from local.interfaces import HostSpec, Hypervisor
-from local.later import Later
-from local.options import Options
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from local.later import Later
+    from local.options import Options
 
 log = logging.getLogger(__name__)
 
@@ -63,6 +66,11 @@ class Lifecycle:
         self._instances: dict[str, Any] = {}
         self._visible_at: dict[str, float] = {}
 
+    def close(self) -> None:
+        """Hear of no host any more."""
+        with self._lock:
+            self._instances.clear()
+
     def visible(self, instance_id: str) -> bool:
         """Whether EC2's readers know of it yet (eventual consistency)."""
         return time.monotonic() >= self._visible_at.get(instance_id, 0)
@@ -70,6 +78,10 @@ class Lifecycle:
     def known(self, instance_id: str) -> Any | None:
         """The instance, or None."""
         return self._instances.get(instance_id)
+
+    def console_output(self, instance_id: str) -> str:
+        """What its console has shown; nothing where there are no hosts."""
+        return self.hypervisor.console_output(instance_id) if self.hypervisor else ""
 
     def forget_all(self) -> None:
         """The account is reset: end every host without a word."""

@@ -6,11 +6,13 @@ Source: IAM User Guide, "IAM JSON policy elements: Condition operators".
 from __future__ import annotations
 
 import ipaddress
-from collections.abc import Callable, Mapping
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from local.iam.patterns import Context, as_tuple, matches_wildcard, substitute
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 Values = tuple[str, ...]
 
@@ -70,7 +72,7 @@ def _like(have: str, want: str) -> bool:
 def _when(text: str) -> datetime:
     if text.isdigit():
         return datetime.fromtimestamp(int(text), UTC)
-    return datetime.fromisoformat(text.replace("Z", "+00:00"))
+    return datetime.fromisoformat(text)
 
 
 def _in_network(have: str, want: str) -> bool:

@@ -6,15 +6,18 @@ policy that names an ARN for it is then refused, which shows at the first test.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.iam.models import iam_backends
 
-from local.call import Call
 from local.callers import ACCOUNT
 from local.iam import needs_ec2, needs_s3
 from local.iam.policy import Need
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from local.call import Call
 
 # Where IAM's prefix is not botocore's name of the service.
 _PREFIX = {"elbv2": "elasticloadbalancing"}
@@ -139,8 +142,8 @@ def _passed_roles(call: Call) -> list[Need]:
         role = f"arn:aws:iam::{ACCOUNT}:role/{call.params.get('RoleName')}"
         return [Need("iam:PassRole", role, {"iam:PassedToService": "ec2.amazonaws.com"})]
     key, service = _PASSES.get((call.service, call.action), ("", ""))
-    role = call.params.get(key)
-    return [Need("iam:PassRole", str(role), {"iam:PassedToService": service})] if role else []
+    passed = call.params.get(key)
+    return [Need("iam:PassRole", str(passed), {"iam:PassedToService": service})] if passed else []
 
 
 def _dynamodb(call: Call) -> list[Need]:
@@ -168,6 +171,10 @@ def _table(call: Call, params: Mapping[str, Any]) -> str:
     name = str(params.get("TableName") or params.get("ResourceArn") or "")
     if not name:
         return "*"
-    arn = name if name.startswith("arn:") else f"arn:aws:dynamodb:{call.region}:{ACCOUNT}:table/{name}"
+    arn = (
+        name
+        if name.startswith("arn:")
+        else f"arn:aws:dynamodb:{call.region}:{ACCOUNT}:table/{name}"
+    )
     index = params.get("IndexName")
     return f"{arn}/index/{index}" if index else arn

@@ -6,15 +6,18 @@ EC2 User Guide, "Grant permission to tag Amazon EC2 resources during creation".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from moto.ec2.models import ec2_backends
 from moto.iam.models import iam_backends
 
-from local.call import Call
 from local.callers import ACCOUNT
 from local.iam.policy import Need
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping
+
+    from local.call import Call
 
 _KIND_OF_ID = {
     "i": "instance",
@@ -50,13 +53,21 @@ def needs(call: Call) -> list[Need]:
     action = f"ec2:{call.action}"
     if call.action.startswith(("Describe", "Get", "List")):
         return [Need(action, "*", _region(call))]
-    if call.action in {"CreateSecurityGroup", "CreateLaunchTemplate", "CreateFleet", "CreateVolume"}:
+    if call.action in {
+        "CreateSecurityGroup",
+        "CreateLaunchTemplate",
+        "CreateFleet",
+        "CreateVolume",
+    }:
         return _creation(call)
     ids = _ids(call.params)
     if not ids:
         return [Need(action, "*", _region(call))]
     requested = _requested_tags(call.params.get("Tags") or ())
-    return [Need(action, _arn(call, each), _region(call) | tags_of(call, each) | requested) for each in ids]
+    return [
+        Need(action, _arn(call, each), _region(call) | tags_of(call, each) | requested)
+        for each in ids
+    ]
 
 
 def tags_of(call: Call, resource_id: str) -> dict[str, str]:
@@ -99,7 +110,9 @@ def _requested_tags(tags: Iterable[Mapping[str, Any]]) -> dict[str, str | tuple[
 
 def _specified_tags(params: Mapping[str, Any]) -> dict[str, dict[str, str | tuple[str, ...]]]:
     specifications = params.get("TagSpecifications") or ()
-    return {str(s.get("ResourceType")): _requested_tags(s.get("Tags") or ()) for s in specifications}
+    return {
+        str(s.get("ResourceType")): _requested_tags(s.get("Tags") or ()) for s in specifications
+    }
 
 
 def _creation(call: Call) -> list[Need]:
@@ -126,7 +139,9 @@ def _run_instances(call: Call) -> list[Need]:
     instance: dict[str, str | tuple[str, ...]] = {
         **common,
         "ec2:InstanceType": str(params.get("InstanceType", "m1.small")),
-        "ec2:MetadataHttpTokens": str(params.get("MetadataOptions", {}).get("HttpTokens", "optional")),
+        "ec2:MetadataHttpTokens": str(
+            params.get("MetadataOptions", {}).get("HttpTokens", "optional")
+        ),
         "ec2:InstanceMarketType": "spot" if params.get("InstanceMarketOptions") else "on-demand",
         **tags.get("instance", {}),
     }
@@ -135,14 +150,18 @@ def _run_instances(call: Call) -> list[Need]:
         instance["ec2:InstanceProfile"] = profile
     interfaces = params.get("NetworkInterfaces") or ()
     subnets = _listed(params, interfaces, "SubnetId") or ["*"]
-    groups = [*(params.get("SecurityGroupIds") or ())] + [g for n in interfaces for g in n.get("Groups", ())]
+    groups = [*(params.get("SecurityGroupIds") or ())] + [
+        g for n in interfaces for g in n.get("Groups", ())
+    ]
     found = [
         Need(action, f"arn:aws:ec2:{call.region}::image/{params.get('ImageId')}", common),
         Need(action, f"{base}:instance/*", instance),
         Need(action, f"{base}:volume/*", common | tags.get("volume", {})),
         Need(action, f"{base}:network-interface/*", common | tags.get("network-interface", {})),
     ]
-    found += [Need(action, f"{base}:subnet/{each}", common | tags_of(call, each)) for each in subnets]
+    found += [
+        Need(action, f"{base}:subnet/{each}", common | tags_of(call, each)) for each in subnets
+    ]
     found += [
         Need(action, f"{base}:security-group/{each}", common | tags_of(call, each))
         for each in groups or ["*"]
@@ -157,13 +176,15 @@ def _run_instances(call: Call) -> list[Need]:
     return found
 
 
-def _listed(params: Mapping[str, Any], interfaces: Iterable[Mapping[str, Any]], key: str) -> list[str]:
+def _listed(
+    params: Mapping[str, Any], interfaces: Iterable[Mapping[str, Any]], key: str
+) -> list[str]:
     values = [params.get(key), *(interface.get(key) for interface in interfaces)]
     return [str(value) for value in values if value]
 
 
 def _profile(params: Mapping[str, Any]) -> tuple[str | None, str | None]:
-    """(role ARN, instance profile ARN) of a launch; a profile that does not exist passes no role."""
+    """(role ARN, instance profile ARN) of a launch; an unknown profile passes no role."""
     wanted = params.get("IamInstanceProfile") or {}
     for profile in list(iam_backends[ACCOUNT]["aws"].instance_profiles.values()):
         if wanted and (profile.arn == wanted.get("Arn") or profile.name == wanted.get("Name")):

@@ -6,10 +6,13 @@ Source: Amazon S3 User Guide, "Required permissions for Amazon S3 API operations
 from __future__ import annotations
 
 import re
+from typing import TYPE_CHECKING
 from urllib.parse import unquote
 
-from local.call import Call
 from local.iam.policy import Need
+
+if TYPE_CHECKING:
+    from local.call import Call
 
 # Operations whose permission has another name, or is the object's or bucket's basic one.
 _ACTIONS = {

@@ -28,7 +28,7 @@ def substitute(pattern: str, context: Context) -> str | None:
     """`pattern` with its policy variables filled in; None where one has no value.
 
     Neither role ids nor session names nor tags' keys may hold a `*`, so no value widens a pattern.
-    Source: IAM User Guide, "Policy variables": a statement whose variable has no value never matches.
+    Source: IAM User Guide, "Policy variables": what has a variable without a value never matches.
     """
     missing = False
 
