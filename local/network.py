@@ -36,6 +36,7 @@ table inet router {{
     type filter hook forward priority 0; policy drop;
     ct state established,related accept
     iifname "vpc" oifname "pool" accept
+    iifname "pool" oifname "pool" accept comment "where bridges are filtered, br_netfilter"
     counter comment "nothing reaches an instance from outside"
   }}
   chain output {{
