@@ -34,6 +34,7 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
     pool = import_module("local.pool")
     images: Any = image_module.Images(image_module.cache_folder(state), say)
     images.build()
+    client = import_module("local.client").layers(image_module.cache_folder(state), say)
     with ExitStack() as stack:
         say("Starting the network")
         network = network_module.Network(state)
@@ -55,7 +56,7 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
         account.lifecycle.hypervisor = machines
         say("Starting the HTCondor pool")
         intervals = os.environ.get("ANNEX_LOCAL_INTERVALS", "stock")
-        pool.Pool(network, images.layers("pool"), intervals=intervals).up()
+        pool.Pool(network, (*client, *images.layers("pool")), intervals=intervals).up()
         return stack.pop_all()
 
 
