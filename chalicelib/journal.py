@@ -19,8 +19,8 @@ class PowertoolsJournal:
 
     def __init__(self, service: str) -> None:
         self._logger = Logger(service=service)
-        self._service = service
-        self._metrics = Metrics(namespace=NAMESPACE, service=service)
+        # Without a service: the alarm names a metric without dimensions.
+        self._metrics = Metrics(namespace=NAMESPACE)
 
     def about(self, **keys: object) -> Self:
         """Put these keys into every line until the context ends."""
