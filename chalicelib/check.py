@@ -79,6 +79,7 @@ class Check:
             trust_domain="",
             access_points=(),
             config_files={},
+            program="",
             token="",
             admin=None,
         )
