@@ -18,7 +18,7 @@ class PowertoolsJournal:
     """`ports.Journal`; used as a context around one event, at whose end the metrics are written."""
 
     def __init__(self, service: str) -> None:
-        self._logger = Logger(service=service)
+        self._logger = Logger(service=service, location=None)
         # Without a service: the alarm names a metric without dimensions.
         self._metrics = Metrics(namespace=NAMESPACE)
 

@@ -267,7 +267,9 @@ class Start:
         place = next_place(launch)
         if place is None:
             raise BadRequest("There is no type and subnet to try.")
-        attempt = Attempt("rehearsal", place, launch.asked, self.services.clock.now())
+        attempt = Attempt(
+            f"rehearsal-{secrets.token_hex(8)}", place, launch.asked, self.services.clock.now()
+        )
         refusal = self.services.compute.rehearse(launch.spec, attempt)
         if refusal is not None:
             refused = replace(attempt, settled=True, refusal=refusal)

@@ -167,4 +167,5 @@ def services(function_arn: str) -> Services:
 @lru_cache(maxsize=1)
 def journal() -> PowertoolsJournal:
     """The logs and metrics of this function."""
-    return PowertoolsJournal("htcondor-annex")
+    # Not by the app's own name: Chalice's logger has it.
+    return PowertoolsJournal("control-plane")
