@@ -25,6 +25,10 @@ if TYPE_CHECKING:
 
 _T = TypeVar("_T", wire.StartRequest, wire.RenewRequest)
 _WITHOUT = "-"
+_NAMES = (
+    "An annex's name has 1 to 64 letters, digits, '.', '_' or '-', and begins with a letter or "
+    "digit."
+)
 _CREATED, _ACCEPTED, _OK = 201, 202, 200
 
 
@@ -121,16 +125,15 @@ def _name(text: str | None) -> AnnexName:
     try:
         return AnnexName(msgspec.convert(text, wire.Name))
     except msgspec.ValidationError as error:
-        raise BadRequest(
-            "An annex's name has 1 to 64 letters, digits, '.', '_' or '-', and begins with a "
-            "letter or digit."
-        ) from error
+        raise BadRequest(_NAMES) from error
 
 
 def _decode(body: bytes, kind: type[_T]) -> _T:
     try:
         return msgspec.json.decode(body, type=kind)
     except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        if str(error).endswith("`$.name`"):
+            raise BadRequest(_NAMES) from None
         # msgspec's words name the field and what is expected, never the value.
         raise BadRequest(f"The request cannot be read: {error}.") from None
 

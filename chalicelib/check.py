@@ -34,19 +34,20 @@ class Check:
 
     def __call__(self, caller: CallerId) -> wire.SetupReport:
         """Every component, looked at; one that is missing never keeps the next unseen."""
+        # Read once: the line about the schedule and the time told must be of one mind.
+        state = self._sweep_state()
         looks: dict[str, Callable[[], str]] = {
             "configuration bucket": self._bucket,
             "Lambda functions": self._functions,
             "instance profile": self._profile,
             "security group": self._group,
             "ledger": self._ledger,
-            "schedule": self._schedule,
+            "schedule": lambda: self._schedule(state),
             "network": self._network,
             "launch permission": self._launch,
         }
         with ThreadPoolExecutor(_AT_ONCE) as pool:
             details = list(pool.map(_said, looks.values()))
-        state = self._sweep_state()
         return wire.SetupReport(
             deployment=self.services.deployment.name,
             version=__version__,
@@ -79,6 +80,7 @@ class Check:
             trust_domain="",
             access_points=(),
             config_files={},
+            program="",
             token="",
             admin=None,
         )
@@ -121,8 +123,9 @@ class Check:
         self.services.ledger.mark(self.services.clock.now())
         return ""
 
-    def _schedule(self) -> str:
-        state = self.services.ledger.sweep_state()
+    def _schedule(self, state: SweepState | None) -> str:
+        if state is None:
+            return "The ledger, where the sweep leaves word, cannot be read."
         if state.finished_at is None:
             return "The sweep has not run yet: wait a minute and look again."
         if self.services.clock.now() - state.finished_at > _SWEEP_MISSED_AFTER:
@@ -159,7 +162,7 @@ class Check:
         )
         now = services.clock.now()
         spec = maker.make(request, AnnexId("check-setup"), request.identity, "config/-", now)
-        attempt = Attempt("check-setup", spec.places[0], 1, now)
+        attempt = Attempt(f"check-setup-{secrets.token_hex(8)}", spec.places[0], 1, now)
         refusal = services.compute.rehearse(spec, attempt)
         return "" if refusal is None else f"EC2 refuses: {refusal.message} ({refusal.code})."
 

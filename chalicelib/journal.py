@@ -18,9 +18,9 @@ class PowertoolsJournal:
     """`ports.Journal`; used as a context around one event, at whose end the metrics are written."""
 
     def __init__(self, service: str) -> None:
-        self._logger = Logger(service=service)
-        self._service = service
-        self._metrics = Metrics(namespace=NAMESPACE, service=service)
+        self._logger = Logger(service=service, location=None)
+        # Without a service: the alarm names a metric without dimensions.
+        self._metrics = Metrics(namespace=NAMESPACE)
 
     def about(self, **keys: object) -> Self:
         """Put these keys into every line until the context ends."""

@@ -104,13 +104,11 @@ class TagLease:
 
 
 @dataclass(frozen=True, slots=True)
-class DeleteConfiguration:
-    """Remove the configuration object: no machine needs it any more."""
+class Finish:
+    """Remove the configuration object, which no machine needs any more; then record the end.
 
-
-@dataclass(frozen=True, slots=True)
-class MarkTerminated:
-    """Record the end, which frees the name."""
+    One action, since the record is the only way to the object: the second never without the first.
+    """
 
 
 Action = (
@@ -123,8 +121,7 @@ Action = (
     | CloseLaunch
     | RefreshConfiguration
     | TagLease
-    | DeleteConfiguration
-    | MarkTerminated
+    | Finish
 )
 
 
@@ -157,7 +154,7 @@ def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -
         return actions
     if any(not a.settled and now < a.called_at + UNSETTLED_GRACE for a in annex.attempts):
         return actions
-    return [*actions, DeleteConfiguration(), MarkTerminated()]
+    return [*actions, Finish()]
 
 
 def _plan_living(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:

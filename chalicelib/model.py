@@ -267,6 +267,7 @@ class Configuration:
     trust_domain: str
     access_points: tuple[str, ...]
     config_files: dict[str, str] = field(repr=False)
+    program: str = field(repr=False)  # the machine program, as machines fetch it
     token: str = field(repr=False)
     admin: dict[str, str] | None = field(repr=False)
     ending: bool = False

@@ -18,8 +18,7 @@ from .lifecycle import (
     BeginEnding,
     Call,
     CloseLaunch,
-    DeleteConfiguration,
-    MarkTerminated,
+    Finish,
     RecordEnded,
     RefreshConfiguration,
     TagLease,
@@ -115,10 +114,8 @@ class Reconciler:
             case TagLease(instance_ids, expires_at):
                 self.compute.tag_lease(sorted(instance_ids), expires_at)
                 return annex
-            case DeleteConfiguration():
+            case Finish():
                 self.configs.delete(annex.config_key)
-                return annex
-            case MarkTerminated():
                 self.journal.fact("annex terminated", annex_id=annex.annex_id, why=annex.reason)
                 return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
 

@@ -101,6 +101,7 @@ def _document(configuration: Configuration) -> dict[str, Any]:
         },
         "token": configuration.token,
         "config_files": configuration.config_files,
+        "program": configuration.program,
     }
     if configuration.admin is not None:
         document["admin"] = configuration.admin
@@ -127,6 +128,7 @@ def _from_document(document: dict[str, Any]) -> Configuration:
         trust_domain=pool["trust_domain"],
         access_points=tuple(pool["access_points"]),
         config_files=document["config_files"],
+        program=document["program"],
         token=document["token"],
         admin=document.get("admin"),
     )

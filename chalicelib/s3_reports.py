@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 import msgspec
@@ -21,6 +21,7 @@ _BYTES_READ = 16 * 1024
 _CHARACTERS_SHOWN = 300
 _MOST_READ = 200
 _AT_ONCE = 8
+_SECONDS = 4.0
 
 
 class _Document(msgspec.Struct):
@@ -46,10 +47,11 @@ class S3Reports:
             role_id = self._role_id()
         except AnnexError:
             return {}
-        wanted = instance_ids[:_MOST_READ]
-        with ThreadPoolExecutor(_AT_ONCE) as pool:
-            found = pool.map(lambda one: self._one(role_id, one), wanted)
-            return {one: report for one, report in zip(wanted, found, strict=True) if report}
+        pool = ThreadPoolExecutor(_AT_ONCE)
+        asked = {pool.submit(self._one, role_id, i): i for i in instance_ids[:_MOST_READ]}
+        done, _ = wait(asked, timeout=_SECONDS)
+        pool.shutdown(wait=False, cancel_futures=True)
+        return {asked[one]: report for one in done if (report := one.result()) is not None}
 
     def _one(self, role_id: str, instance_id: InstanceId) -> Report | None:
         try:

@@ -43,6 +43,7 @@ class Services:
     reports: Reports
     reach: PoolReach
     compose: Composer
+    program: Callable[[], str]
     clock: Clock
     journal: Journal
     inventory: Inventory

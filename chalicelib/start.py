@@ -213,7 +213,9 @@ class Start:
         if annex.state in _ENDING:
             return annex, self._seen(annex)
         if annex.written_generation == 0:
-            configuration = _configuration(annex, request, self.services.settings())
+            configuration = _configuration(
+                annex, request, self.services.settings(), self.services.program()
+            )
             self.services.configs.write(annex.config_key, configuration)
             annex = reconciler.change(
                 annex, lambda a: transitions.configuration_written(a, configuration.generation)
@@ -265,7 +267,9 @@ class Start:
         place = next_place(launch)
         if place is None:
             raise BadRequest("There is no type and subnet to try.")
-        attempt = Attempt("rehearsal", place, launch.asked, self.services.clock.now())
+        attempt = Attempt(
+            f"rehearsal-{secrets.token_hex(8)}", place, launch.asked, self.services.clock.now()
+        )
         refusal = self.services.compute.rehearse(launch.spec, attempt)
         if refusal is not None:
             refused = replace(attempt, settled=True, refusal=refusal)
@@ -293,7 +297,9 @@ def _asked_lease(request: StartRequest, now: datetime) -> datetime | None:
     return now + timedelta(seconds=request.duration_seconds)
 
 
-def _configuration(annex: Annex, request: StartRequest, settings: Settings) -> Configuration:
+def _configuration(
+    annex: Annex, request: StartRequest, settings: Settings, program: str
+) -> Configuration:
     admin = request.admin
     return Configuration(
         annex_name=annex.name,
@@ -312,6 +318,7 @@ def _configuration(annex: Annex, request: StartRequest, settings: Settings) -> C
         trust_domain=request.pool.trust_domain,
         access_points=request.pool.access_points,
         config_files=request.config_files,
+        program=program,
         token=request.token,
         admin=None
         if admin is None

@@ -57,6 +57,7 @@ class Sweep:
             annexes, unreadable = records
             resume_after = self._annexes(annexes, listed, started + BUDGET, problems)
             self._strangers(listed or [], annexes, unreadable, problems)
+            self._mark(problems)
         state = SweepState(self.clock.now(), resume_after, tuple(problems))
         self._finish(state, complete=listed is not None and records is not None)
         return state
@@ -132,16 +133,14 @@ class Sweep:
         """Machines whose record is not among those read."""
         known = {annex.annex_id for annex in annexes}
         strangers = [one for one in listed if one.state.is_endable and one.annex_id not in known]
-        orphans: list[InstanceId] = []
         now = self.clock.now()
         try:
             marked_at = self.ledger.marked_at() if strangers else None
         except AnnexError as error:
             self._note(problems, "the ledger's marker could not be read", error)
             marked_at = None
-        if strangers and marked_at is None:
-            self.journal.count("LedgerNotTrusted")
-            problems.append("the ledger is not the one that these machines were recorded in")
+        orphans: list[InstanceId] = []
+        spared = 0
         for one in strangers:
             if one.annex_id is None or one.annex_id in unreadable:
                 doomed = past_own_tag(one, now, ORPHAN_GRACE)
@@ -154,7 +153,25 @@ class Sweep:
                     doomed = is_orphan(one, annex, marked_at, now, ORPHAN_GRACE)
             if doomed:
                 orphans.append(one.instance_id)
+            elif marked_at is None or one.launched_at < marked_at:
+                spared += 1
+        if spared:
+            self.journal.count("LedgerNotTrusted")
+            problems.append(
+                f"{spared} machines are older than the ledger and not in it: they are left to the "
+                "lease in their own tags"
+            )
         self._end(orphans, problems)
+
+    def _mark(self, problems: list[str]) -> None:
+        """From now on this table's silence about a machine means that nobody asked for it.
+
+        Last, so that machines a new or restored table cannot know are older than its mark.
+        """
+        try:
+            self.ledger.mark(self.clock.now())
+        except AnnexError as error:
+            self._note(problems, "the ledger could not be marked", error)
 
     def _end_by_own_tag(self, listed: Sequence[Instance], problems: list[str]) -> None:
         """Without a ledger only what is past the lease in its own tag is certain."""

@@ -7,6 +7,8 @@ checked where the settings are known. `schema/wire.json` is made from this modul
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -208,3 +210,7 @@ def schema() -> dict[str, Any]:
     told = (StartAnswer, RenewAnswer, AnnexView, AnnexList, SetupReport, ErrorAnswer)
     _, components = msgspec.json.schema_components((*asked, *told), ref_template="#/$defs/{name}")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": components}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(schema(), indent=1, sort_keys=True) + "\n")

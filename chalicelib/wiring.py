@@ -127,6 +127,14 @@ def compose(
 
 
 @lru_cache(maxsize=1)
+def machine_program() -> str:
+    """The program that machines fetch, packed once per cold start."""
+    from .program import whole  # noqa: PLC0415  as above
+
+    return whole()
+
+
+@lru_cache(maxsize=1)
 def services(function_arn: str) -> Services:
     """Everything a function of this deployment works with; made once per cold start."""
     deployment = Deployment.of(os.environ["ANNEX_DEPLOYMENT"], function_arn)
@@ -148,6 +156,7 @@ def services(function_arn: str) -> Services:
             s3, deployment.bucket, deployment.account, lambda: settings().instance_role_id
         ),
         reach=TcpReach(),
+        program=machine_program,
         compose=partial(compose, bucket=deployment.bucket, region=deployment.region),
         clock=SystemClock(),
         journal=journal(),
@@ -158,4 +167,5 @@ def services(function_arn: str) -> Services:
 @lru_cache(maxsize=1)
 def journal() -> PowertoolsJournal:
     """The logs and metrics of this function."""
-    return PowertoolsJournal("htcondor-annex")
+    # Not by the app's own name: Chalice's logger has it.
+    return PowertoolsJournal("control-plane")
