@@ -109,7 +109,7 @@ def _is_message(content: bytes) -> bool:
 
 def _leaves(content: bytes) -> list[tuple[str, str, bytes]]:
     message = email.message_from_bytes(content, policy=email.policy.compat32)
-    return [_leaf(part) for part in message.walk() if not part.is_multipart()]
+    return [_leaf(part) for part in message.walk() if part.get_content_maintype() != "multipart"]
 
 
 def _leaf(part: Message) -> tuple[str, str, bytes]:

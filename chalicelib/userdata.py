@@ -1,9 +1,9 @@
-"""What an instance is given at launch: dead man's timer, machine program, the user's own part.
+"""What an instance is given at launch: the dead man's timer, the fetcher, the user's own part.
 
 A gzip'd MIME multipart, as cloud-init reads it. Its parts:
 
     00-dead-man.sh  a boothook: runs first, at every boot, and asks nothing of the network
-    10-annex.sh     unpacks the machine program and starts it as a service
+    10-annex.sh     unpacks what fetches the machine program, and starts it as a service
     50-user         the user's own part, of whatever kind cloud-init knows
 
 The same parameters and the same user's part give the same bytes, always: a launch that is repeated
@@ -20,8 +20,7 @@ from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from importlib.resources import files
 
-from chalicelib import user_part
-from chalicelib.shrink import shrunk_package
+from chalicelib import program, user_part
 
 # Amazon EC2 User Guide, 'Run commands when you launch an EC2 instance with user data input':
 # 16 KB in raw form, before it is encoded as base64.
@@ -68,7 +67,7 @@ def compose(parameters: MachineParameters, user: bytes | None) -> bytes:
     if len(whole) > LIMIT_BYTES:
         raise UserDataTooLarge(
             f"The user data is {len(whole)} bytes when compressed, and EC2 takes {LIMIT_BYTES}:"
-            f" make your own part at least {len(whole) - LIMIT_BYTES} bytes smaller (compressed), or"
+            f" make your own part at least {len(whole) - LIMIT_BYTES} bytes smaller (packed), or"
             " let it fetch what it needs with #include."
         )
     return whole
@@ -81,16 +80,12 @@ def dead_man_script(parameters: MachineParameters) -> bytes:
 
 
 def annex_script(parameters: MachineParameters) -> bytes:
-    """The second part: the machine program, its parameters, and its service."""
+    """The second part: what fetches the machine program, its parameters, and its service."""
     given = {
         **asdict(parameters),
         "lease_expires_at": f"{parameters.lease_expires_at.astimezone(UTC):%Y-%m-%dT%H:%M:%SZ}",
     }
-    # The machine makes the zip file: here it would compress worse, with its names and sums.
-    program = json.dumps(shrunk_package("htcondor_annex", files("chalicelib") / "machine"))
-    packed = lzma.compress(
-        program.encode(), format=lzma.FORMAT_ALONE, preset=9 | lzma.PRESET_EXTREME
-    )
+    packed = lzma.compress(program.fetcher(), preset=9 | lzma.PRESET_EXTREME)
     return _filled(
         ANNEX_SCRIPT,
         PARAMETERS=json.dumps(given, sort_keys=True),

@@ -8,12 +8,13 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from . import observe
-from .bootstrap import GiveUp, bootstrap
+from .bootstrap import Bootstrap, GiveUp
 from .decide import vacate_seconds
 from .leave import leave
-from .machine import Machine, Orders, meet, parameters
+from .machine import Machine, Orders, meet
 from .metadata import Metadata, MetadataError
+from .observe import Eyes
+from .parameters import Parameters
 from .paths import CONFIGURED
 from .shell import log, run
 from .watch import Watcher
@@ -35,13 +36,13 @@ def main(arguments: list[str]) -> int:
         log("usage: htcondor-annex bootstrap|watch")
         return 2
     signal.signal(signal.SIGTERM, _shut_down)
-    given = parameters()
+    given = Parameters.load()
     try:
         machine = meet(given, Metadata())
     except MetadataError as error:
         log(error)
         if time.time() >= given.lease_end:
-            leave("The lease has ended.", 0, run, None, observe.jobs)
+            leave("The lease has ended.", 0, run, None, Eyes(run, ""))
         return 1  # systemd tries again; the dead man's timer has the last word
     orders = Orders(machine)
     try:
@@ -62,12 +63,13 @@ def main(arguments: list[str]) -> int:
 
 def _live(machine: Machine, orders: Orders, *, watch_only: bool) -> None:
     configuration: Configuration | None = None
+    eyes = Eyes(run, machine.facts.instance_id)
     try:
         if watch_only or Path(CONFIGURED).exists():
             configuration = orders.current
         if configuration is None:
-            configuration = bootstrap(machine, orders, run)
-        configuration, reason = Watcher(machine, orders, run).watch(configuration)
+            configuration = Bootstrap(machine, orders, run).run()
+        configuration, reason = Watcher(machine, orders, run, eyes).watch(configuration)
     except GiveUp as error:
         reason = str(error)
     vacate = 0
@@ -75,7 +77,7 @@ def _live(machine: Machine, orders: Orders, *, watch_only: bool) -> None:
         vacate = vacate_seconds(configuration, orders.lease_end, time.time())
     # From here on there is no way back: a second signal changes nothing.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    leave(reason, vacate, run, machine.reporter, observe.jobs)
+    leave(reason, vacate, run, machine.reporter, eyes)
 
 
 def _shut_down(_signal: int, _frame: FrameType | None) -> None:

@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
-from .configuration import Configuration, format_time
 from .configure import retire_seconds
 from .observe import Condor, Seen
+from .parameters import format_time
+
+if TYPE_CHECKING:
+    from .configuration import Configuration
 
 # Longer than this between two looks, and the machine or the program was not there: such a gap is
 # nobody's idle time.
@@ -24,7 +28,7 @@ class Clocks:
     looked_at: float
     idle: float = 0.0
     unjoined: float = 0.0
-    ended: float = 0.0
+    ended: float | None = None  # none while HTCondor is not seen ended
     last_job_trace: float = 0.0
     collector: bool = True
     joined: bool = False
@@ -58,7 +62,7 @@ def advance(clocks: Clocks, seen: Seen, now: float) -> Clocks:
     idle, unjoined = clocks.idle, clocks.unjoined
     if active:
         idle = 0.0
-    elif collector and joined:
+    elif collector and joined and clocks.joined:
         idle += step
     if joined:
         unjoined = 0.0
@@ -69,12 +73,17 @@ def advance(clocks: Clocks, seen: Seen, now: float) -> Clocks:
         looked_at=now,
         idle=idle,
         unjoined=unjoined,
-        ended=clocks.ended + step if seen.condor is Condor.ENDED else 0.0,
+        ended=_ended(clocks, step) if seen.condor is Condor.ENDED else None,
         last_job_trace=max(clocks.last_job_trace, seen.last_job_trace),
         collector=collector,
         joined=joined,
         joined_once=clocks.joined_once or joined,
     )
+
+
+def _ended(clocks: Clocks, step: float) -> float:
+    """Since the first look that saw HTCondor ended: before that, it may have been up."""
+    return 0.0 if clocks.ended is None else clocks.ended + step
 
 
 def lead_seconds(configuration: Configuration, lease_end: int, booted_at: int) -> int:
@@ -119,13 +128,12 @@ def _why_leave(
     reasons = (
         (configuration.ending, "The annex was stopped."),
         (clocks.looked_at >= lease_end - lead, f"The lease ends at {format_time(lease_end)}."),
-        (clocks.ended >= ENDED_SECONDS, "HTCondor was shut down."),
+        ((clocks.ended or 0) >= ENDED_SECONDS, "HTCondor was shut down."),
         (seen.condor is Condor.FAILED, "HTCondor failed and could not be restarted."),
         (clocks.idle >= configuration.idle_seconds, f"It had no job for {clocks.idle:.0f} s."),
         (
             clocks.unjoined >= limit,
-            f"It was refused by the collector: {host} can be reached, but has not shown this"
-            f" machine for {limit} s.",
+            f"It was refused: {host} can be reached, but has not shown it for {limit} s.",
         ),
     )
     return next((reason for holds, reason in reasons if holds), "")

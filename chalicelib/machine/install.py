@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import shutil
 import time
-from typing import Callable
+from typing import TYPE_CHECKING, Callable, Optional
 
 from .shell import Ran, Run
+
+if TYPE_CHECKING:
+    Which = Callable[[str], Optional[str]]
 
 # An update server that is slow or a lock that cloud-init's own updates hold: minutes, not for ever.
 APT = ["-q", "-o", "Acquire::Retries=3", "-o", "DPkg::Lock::Timeout=180"]
@@ -18,14 +21,14 @@ class NotInstalled(Exception):
     """HTCondor could not be installed; the text says what the package manager said."""
 
 
-def installed(which: Callable[[str], str | None] = shutil.which) -> bool:
+def installed(which: Which = shutil.which) -> bool:
     """Whether this image has HTCondor's master."""
     return which("condor_master") is not None
 
 
 def install(
     run: Run,
-    which: Callable[[str], str | None] = shutil.which,
+    which: Which = shutil.which,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
     """Install HTCondor without starting it; raises `NotInstalled`.

@@ -14,10 +14,12 @@ from .deadman import power_off
 from .shell import Run, log
 
 if TYPE_CHECKING:
+    from .observe import Eyes
     from .report import Reporter
 
-# As the account owner root. IDTOKENS first would find the admin key and make root somebody else.
-AS_ROOT = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS, IDTOKENS"}
+# As the account that owns the process. With IDTOKENS among the methods root would be somebody whom
+# the admin key made, and be refused.
+AS_ROOT = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"}
 
 
 def leave(
@@ -25,7 +27,7 @@ def leave(
     vacate_seconds: int,
     run: Run,
     reporter: Reporter | None,
-    jobs: Callable[[], int],
+    eyes: Eyes,
     *,
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
@@ -35,7 +37,7 @@ def leave(
         (8, lambda: reporter.say("ending", reason) if reporter else log(reason)),
         (
             vacate_seconds + 15,
-            lambda: _drain(reason, vacate_seconds, run, jobs, now=now, sleep=sleep),
+            lambda: _drain(reason, vacate_seconds, run, eyes, now=now, sleep=sleep),
         ),
         # SIGQUIT, by HTCondor's own unit: a fast shutdown. Jobs left over are idle again at once.
         (30, lambda: run(["systemctl", "stop", "condor.service"], 25)),
@@ -66,19 +68,20 @@ def _drain(
     reason: str,
     vacate_seconds: int,
     run: Run,
-    jobs: Callable[[], int],
+    eyes: Eyes,
     *,
     now: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> None:
     """Ask the jobs to go, and no new ones to come, for `vacate_seconds` at most."""
-    if vacate_seconds <= 0 or not jobs():
+    if vacate_seconds <= 0 or not eyes.jobs():
         return
     end = now() + vacate_seconds
-    name = run(["condor_config_val", "FULL_HOSTNAME"], 5).out.strip()
-    done = run(["condor_drain", "-quick", "-reason", reason, name], 10, AS_ROOT)
+    # By address: by name, it would ask the collector, which may be why the machine leaves.
+    address = eyes.startd_address()
+    done = run(["condor_drain", "-quick", "-reason", reason, address], 10, AS_ROOT)
     if not done.ok:
         log("condor_drain: " + done.last_line)
         return
-    while jobs() and now() < end:
+    while eyes.jobs() and now() < end:
         sleep(0.2)

@@ -6,15 +6,21 @@ import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from .configuration import BadConfiguration, Configuration, Parameters, parse_time
+from .configuration import BadConfiguration, Configuration
 from .configure import Facts
+from .fetch import connect
 from .files import File, write
 from .metadata import Metadata, MetadataError
-from .paths import KEPT, PARAMETERS
-from .report import Reporter
-from .s3 import S3, S3Error
+from .parameters import Parameters, parse_time
+from .paths import KEPT
+from .s3 import S3Error
 from .shell import log
+
+if TYPE_CHECKING:
+    from .report import Reporter
+    from .s3 import S3
 
 LEASE_TAG = "meta-data/tags/instance/htcondor:LeaseExpiration"
 
@@ -28,11 +34,7 @@ class Machine:
     metadata: Metadata
     s3: S3
     reporter: Reporter
-
-
-def parameters(root: str = "/") -> Parameters:
-    """What the user data left for the program; raises OSError or ValueError."""
-    return Parameters.parse(Path(root + PARAMETERS).read_text(encoding="utf-8"))
+    root: str = "/"
 
 
 def meet(given: Parameters, metadata: Metadata, root: str = "/") -> Machine:
@@ -46,11 +48,8 @@ def meet(given: Parameters, metadata: Metadata, root: str = "/") -> Machine:
         cpus=os.cpu_count() or 1,
         booted_at=_booted_at(root),
     )
-    domain = (metadata.get("meta-data/services/domain") or "amazonaws.com").strip()
-    s3 = S3(given.bucket, given.region, metadata, domain=domain)
-    key = f"reports/{given.role_id}:{instance_id}"
-    reporter = Reporter(instance_id, lambda body: s3.put(key, body), root=root)
-    return Machine(given, facts, metadata, s3, reporter)
+    s3, reporter = connect(given, metadata, root)
+    return Machine(given, facts, metadata, s3, reporter, root)
 
 
 def _booted_at(root: str) -> int:
@@ -69,9 +68,8 @@ class Orders:
     configuration is kept on the disk: this program may be restarted while S3 is away.
     """
 
-    def __init__(self, machine: Machine, root: str = "/") -> None:
+    def __init__(self, machine: Machine) -> None:
         self._machine = machine
-        self._root = root
         self._etag = ""
         self._tagged = 0
         self.current = self._kept()
@@ -100,7 +98,7 @@ class Orders:
             return False
         self.current = found
         try:
-            write(File(KEPT, fetched.body, 0o600), self._root)
+            write(File(KEPT, fetched.body, 0o600), self._machine.root)
         except OSError as error:
             log(error)
         return True
@@ -113,7 +111,7 @@ class Orders:
 
     def _kept(self) -> Configuration | None:
         try:
-            return Configuration.parse(Path(self._root + KEPT).read_bytes())
+            return Configuration.parse(Path(self._machine.root + KEPT).read_bytes())
         except (OSError, BadConfiguration):
             return None
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Callable
 from urllib.parse import urlsplit
 
-from .configuration import parse_time
+from .parameters import parse_time
 
 ADDRESS = "http://169.254.169.254"
 TOKEN_SECONDS = 21600  # the longest that the service gives

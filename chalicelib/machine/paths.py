@@ -4,6 +4,7 @@ from __future__ import annotations
 
 HOME = "/usr/local/lib/htcondor-annex"
 PARAMETERS = HOME + "/parameters.json"
+PROGRAM = HOME + "/annex.pyz"
 DEAD_MAN = HOME + "/dead-man"
 # Survives a reboot: the lease's end as last renewed (the dead man's script reads it at each boot).
 STATE = "/var/lib/htcondor-annex"

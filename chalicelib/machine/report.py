@@ -7,8 +7,8 @@ import time
 from pathlib import Path
 from typing import Callable
 
-from .configuration import format_time
 from .files import File, write
+from .parameters import format_time
 from .paths import EVENTS
 from .s3 import S3Error
 from .shell import log

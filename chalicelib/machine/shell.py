@@ -8,6 +8,9 @@ import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
 NOT_FOUND = 127
 TIMED_OUT = 124
 
@@ -37,16 +40,13 @@ class Ran:
         return lines[-1][:200] if lines else f"exit status {self.code}"
 
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+class Run(Protocol):
+    """Runs a command; tests hand in their own."""
 
-    class Run(Protocol):
-        """Runs a command; tests hand in their own."""
-
-        def __call__(
-            self, args: Sequence[str], seconds: float, environment: dict[str, str] | None = None
-        ) -> Ran:
-            """Run `args` for `seconds` at most, with `environment` added to the program's own."""
+    def __call__(
+        self, args: Sequence[str], seconds: float, environment: dict[str, str] | None = None
+    ) -> Ran:
+        """Run `args` for `seconds` at most, with `environment` added to the program's own."""
 
 
 def run(args: Sequence[str], seconds: float, environment: dict[str, str] | None = None) -> Ran:

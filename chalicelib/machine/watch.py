@@ -9,13 +9,14 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
-from . import configure, observe, reach
 from .bootstrap import GiveUp, set_up
 from .configuration import BadConfiguration, Configuration
+from .configure import render
 from .deadman import arm
 from .decide import Clocks, Decision, advance, decide
 from .files import File, write
 from .leave import AS_ROOT
+from .observe import Condor, Eyes, Seen
 from .paths import CLOCKS, JOINED
 from .shell import Run, log
 
@@ -39,15 +40,17 @@ class Watcher:
         machine: Machine,
         orders: Orders,
         run: Run,
+        eyes: Eyes,
+        *,
         now: Callable[[], float] = time.time,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._machine = machine
         self._orders = orders
         self._run = run
+        self._eyes = eyes
         self._now = now
         self._sleep = sleep
-        self._log_folder = observe.log_folder(run)
         self._lease_armed = 0
         self._poll_at = now() + _some_time()
         self._ask_at = 0.0
@@ -61,36 +64,34 @@ class Watcher:
             if self._orders.lease_end != self._lease_armed:
                 arm(self._run, configuration, self._orders.lease_end)
                 self._lease_armed = self._orders.lease_end
-            decision, seen = self._look(configuration)
+            seen = self._see(configuration)
+            decision = self._judge(configuration, seen)
             if decision.leave:
                 return configuration, decision.reason
             self._machine.reporter.say(decision.phase, decision.reason)
-            self._sleep(LOOK_SECONDS if seen.condor is observe.Condor.UP else SOON_SECONDS)
+            self._sleep(LOOK_SECONDS if seen.condor is Condor.UP else SOON_SECONDS)
 
-    def _look(self, configuration: Configuration) -> tuple[Decision, observe.Seen]:
-        seen = self._see(configuration)
+    def _judge(self, configuration: Configuration, seen: Seen) -> Decision:
         self._clocks = advance(self._clocks, seen, self._now())
-        if self._clocks.joined:
-            write(File(JOINED, b""))
-        write(File(CLOCKS, json.dumps(asdict(self._clocks)).encode()))
+        try:
+            if self._clocks.joined:
+                write(File(JOINED, b""), self._machine.root)
+            write(File(CLOCKS, json.dumps(asdict(self._clocks)).encode()), self._machine.root)
+        except OSError as error:
+            log(error)
         booted_at = self._machine.facts.booted_at
-        lease_end = self._orders.lease_end
-        return decide(configuration, lease_end, booted_at, self._clocks, seen), seen
+        return decide(configuration, self._orders.lease_end, booted_at, self._clocks, seen)
 
-    def _see(self, configuration: Configuration) -> observe.Seen:
+    def _see(self, configuration: Configuration) -> Seen:
         collector = joined = None
         if self._now() >= self._ask_at:
             # The port first: a query that fails says nothing while nobody listens.
-            collector = not reach.unreachable([configuration.collector_host])
+            collector = self._eyes.collector(configuration.collector_host)
             if collector:
-                joined = observe.in_collector(self._run, self._machine.facts.instance_id)
+                joined = self._eyes.joined()
             self._ask_at = self._now() + (JOINED_SECONDS if joined else JOINING_SECONDS)
-        return observe.Seen(
-            observe.condor(self._run),
-            observe.jobs(),
-            observe.last_job_trace(self._log_folder),
-            collector,
-            joined,
+        return Seen(
+            self._eyes.condor(), self._eyes.jobs(), self._eyes.last_job_trace(), collector, joined
         )
 
     def _poll(self, configuration: Configuration) -> Configuration:
@@ -100,7 +101,7 @@ class Watcher:
         news = self._orders.current
         log(f"The annex's configuration is now generation {news.generation}")
         try:
-            set_up(self._machine, configure.render(news, self._machine.facts), self._run)
+            set_up(self._machine, render(news, self._machine.facts), self._run)
         except (BadConfiguration, GiveUp, OSError) as error:
             # The lease and its end hold all the same; HTCondor goes on as it was.
             log(f"The new configuration could not be written: {error}")
@@ -114,11 +115,9 @@ class Watcher:
     def _kept(self) -> Clocks:
         """The clocks as they stood when this program was last alive in this boot."""
         try:
-            kept = json.loads(Path(CLOCKS).read_text(encoding="utf-8"))
-            return Clocks(**kept)
+            return Clocks(**json.loads(Path(self._machine.root + CLOCKS).read_text()))
         except (OSError, ValueError, TypeError):
-            now = self._now()
-            return Clocks(looked_at=now, last_job_trace=observe.last_job_trace(self._log_folder))
+            return Clocks(looked_at=self._now(), last_job_trace=self._eyes.last_job_trace())
 
 
 def _some_time() -> float:

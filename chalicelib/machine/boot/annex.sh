@@ -1,22 +1,18 @@
 #!/bin/sh
-# Unpacks the machine program and starts it as a service: cloud-init does not wait for it, systemd
-# starts it again when it fails and after a reboot.
+# Unpacks what fetches the machine program and starts it as a service: cloud-init does not wait for it,
+# systemd starts it again when it fails and after a reboot.
 set -eu
 home=/usr/local/lib/htcondor-annex
 mkdir -p -m 755 $home
 python=$(command -v python3 || command -v /usr/libexec/platform-python)
 $python - <<'END'
-import base64, io, json, lzma, os, zipfile
+import base64, lzma, os
 def put(name, content, mode):
     path = "/usr/local/lib/htcondor-annex/" + name
     with open(os.open(path + ".new", os.O_WRONLY | os.O_CREAT | os.O_TRUNC, mode), "wb") as out:
         out.write(content)
     os.replace(path + ".new", path)
-program = io.BytesIO()
-with zipfile.ZipFile(program, "w") as archive:
-    for name, source in json.loads(lzma.decompress(base64.b64decode("@PROGRAM@"))).items():
-        archive.writestr(zipfile.ZipInfo(name), source)
-put("annex.pyz", program.getvalue(), 0o644)
+put("fetch.pyz", lzma.decompress(base64.b64decode("@PROGRAM@")), 0o644)
 put("parameters.json", rb'''@PARAMETERS@''', 0o600)
 END
 # An image may say in /etc/environment where AWS is; systemd's units do not read it by themselves.
@@ -28,7 +24,7 @@ After=network-online.target
 StartLimitIntervalSec=0
 [Service]
 EnvironmentFile=-/etc/environment
-ExecStart=$python $home/annex.pyz bootstrap
+ExecStart=$python $home/fetch.pyz bootstrap
 Restart=on-failure
 RestartSec=5
 OOMScoreAdjust=-900
