@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @pytest.fixture(autouse=True)
 def _no_aws_of_the_developers(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """botocore reads the process's own environment, so that must be a clean one."""
+    """AWS's SDK reads the process's own environment, so that must be a clean one."""
     for name in list(os.environ):
         if name.startswith(("AWS_", "BOTO", "_CONDOR_")):
             monkeypatch.delenv(name)

@@ -1,4 +1,4 @@
-"""A control plane for tests: real HTTP on the loopback, every request checked against the schema."""
+"""A control plane for tests: real HTTP on the loopback, requests checked against the schema."""
 
 from __future__ import annotations
 
@@ -28,6 +28,8 @@ def valid(value: object, kind: str) -> None:
 
 @dataclass
 class Call:
+    """One request, as it arrived."""
+
     method: str
     path: str
     body: Any
@@ -50,6 +52,7 @@ class FakePlane:
     sweep_finished_at: str | None = iso(NOW)
 
     def sent(self, method: str) -> list[Call]:
+        """The requests of one method."""
         return [call for call in self.calls if call.method == method]
 
     def add(self, name: str, machines: int = 1, **more: Any) -> dict[str, Any]:
@@ -71,6 +74,7 @@ class FakePlane:
         return self.annexes[name]
 
     def answer(self, call: Call) -> tuple[int, Any]:
+        """Carry a request out: status and body."""
         if call.method == "POST":
             valid(call.body, "StartRequest")
             return self._start(call.body)
@@ -159,6 +163,7 @@ class PlaneServer:
         self._thread.start()
 
     def close(self) -> None:
+        """Stop serving."""
         self._server.shutdown()
         self._server.server_close()
         self._thread.join()

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import pytest
 from typing import TYPE_CHECKING
 
+import pytest
 from annex_client.exits import Exit
 
 if TYPE_CHECKING:
@@ -110,12 +110,14 @@ def test_a_folder_with_something_strange_is_refused(
 ) -> None:
     folder = world.home / "config"
     folder.mkdir()
-    {
-        "folder": lambda: (folder / "sub").mkdir(),
-        "binary": lambda: (folder / "a").write_bytes(b"\xff\xfe"),
-        "dangling": lambda: (folder / "a").symlink_to("nowhere"),
-        "odd name": lambda: (folder / "a b").write_text("x"),
-    }[kind]()
+    if kind == "folder":
+        (folder / "sub").mkdir()
+    elif kind == "binary":
+        (folder / "a").write_bytes(b"\xff\xfe")
+    elif kind == "dangling":
+        (folder / "a").symlink_to("nowhere")
+    else:
+        (folder / "a b").write_text("x")
     done = world.annex_client("start", "demo", "--yes", "--config-dir", str(folder))
     assert done.status == Exit.BAD_INPUT
     assert str(folder) in done.err

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from plane import error
-
 from annex_client.exits import Exit
+from plane import error
 
 if TYPE_CHECKING:
     from world import FakePlane, World

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from annex_client.exits import Exit
 from plane import error
 from world import slot
-
-from annex_client.exits import Exit
 
 if TYPE_CHECKING:
     from world import FakePlane, World

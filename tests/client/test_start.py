@@ -5,10 +5,9 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+from annex_client.exits import Exit
 from plane import NOW, error, instance
 from world import slot
-
-from annex_client.exits import Exit
 
 if TYPE_CHECKING:
     from world import FakePlane, World

@@ -5,11 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from plane import NOW, FakePlane, instance, iso
-from world import slot
-
 from annex_client import merge, views
 from annex_client.exits import Exit
+from plane import NOW, FakePlane, instance, iso
+from world import slot
 
 if TYPE_CHECKING:
     from world import World

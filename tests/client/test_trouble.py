@@ -6,13 +6,12 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from plane import NOW, error
-from world import token
-
 from annex_client import api
 from annex_client.context import Completed
 from annex_client.errors import BadInput
 from annex_client.exits import Exit
+from plane import NOW, error
+from world import token
 
 if TYPE_CHECKING:
     from world import FakePlane, World

@@ -5,18 +5,19 @@ from __future__ import annotations
 import base64
 import io
 import json
-from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from pathlib import Path
-from typing import Any
-
-from plane import NOW, FakePlane
+from typing import TYPE_CHECKING, Any
 
 from annex_client import cli, connect_annex
 from annex_client.context import Completed, Context
 from annex_client.errors import PoolTrouble
 from annex_client.pool import Facts, Slot
+from plane import NOW, FakePlane
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+    from pathlib import Path
 
 API_URL = "https://abc123.execute-api.us-east-1.amazonaws.com/api"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
@@ -26,6 +27,7 @@ class Terminal(io.StringIO):
     """A stream that says it is a terminal."""
 
     def isatty(self) -> bool:
+        """So it says."""
         return True
 
 
@@ -35,6 +37,7 @@ class Typed(io.StringIO):
     interrupt = False
 
     def readline(self, size: int = -1) -> str:
+        """What was typed."""
         if self.interrupt:
             raise KeyboardInterrupt
         return super().readline(size)
@@ -49,9 +52,11 @@ class FakeClock:
     slept: float = 0
 
     def now(self) -> datetime:
+        """See `Clock`."""
         return self.moment
 
     def sleep(self, seconds: float) -> None:
+        """See `Clock`."""
         self.moment += timedelta(seconds=seconds)
         self.slept += seconds
         self.while_asleep()
@@ -66,14 +71,17 @@ class FakePool:
     unreachable: str = ""
 
     def facts(self) -> Facts:
+        """See `Pool`."""
         self._reach()
         return Facts("cm.pool.example:9618", ("ap.pool.example:9618",))
 
     def slots(self, annex_name: str | None = None) -> list[Slot]:
+        """See `Pool`."""
         self._reach()
         return [s for s in self.machines if annex_name in (None, s.annex_name)]
 
     def execute_ads(self) -> list[Any]:
+        """See `Pool`."""
         self._reach()
         return self.ads
 
@@ -82,7 +90,7 @@ class FakePool:
             raise PoolTrouble(self.unreachable)
 
 
-def token(  # noqa: PLR0913 - all that a token says
+def token(
     expires: datetime | None = None,
     *,
     lifetime: int = 3600,
@@ -146,7 +154,8 @@ class Result:
     out: str
     err: str
 
-    def json(self) -> Any:
+    def json(self) -> Any:  # noqa: ANN401 - any JSON
+        """Standard output, read as JSON."""
         return json.loads(self.out)
 
 
@@ -182,12 +191,15 @@ class World:
 
     @property
     def condor(self) -> Path:
+        """The user's `~/.condor`."""
         return self.home / ".condor"
 
     def annex_client(self, *argv: str, typed: str | None = "", **changes: Any) -> Result:
+        """Run one command line; `changes` replace parts of the context."""
         return self._run(cli.run, argv, typed, changes)
 
     def connect_annex(self, *argv: str, typed: str | None = "", **changes: Any) -> Result:
+        """The same for the old words."""
         return self._run(connect_annex.run, argv, typed, changes)
 
     def context(self, typed: str | None = "", **changes: Any) -> Context:
