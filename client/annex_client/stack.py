@@ -173,18 +173,16 @@ class Stack:
     def _update(self, parameters: Mapping[str, str]) -> None:
         import botocore.exceptions  # noqa: PLC0415 - slow to import
 
+        kept: list[Any] = [
+            {"ParameterKey": key, "UsePreviousValue": True}
+            for key in _LISTS
+            if key not in parameters
+        ]
         try:
             self._client.update_stack(
                 StackName=deployment.STACK,
                 TemplateBody=template(),
-                Parameters=[
-                    *_pairs(parameters),
-                    *(
-                        {"ParameterKey": key, "UsePreviousValue": True}
-                        for key in _LISTS
-                        if key not in parameters
-                    ),
-                ],
+                Parameters=_pairs(parameters) + kept,
                 Capabilities=["CAPABILITY_NAMED_IAM"],
             )
         except botocore.exceptions.ClientError as error:

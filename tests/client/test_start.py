@@ -13,8 +13,8 @@ if TYPE_CHECKING:
     from world import FakePlane, World
 
 QUESTION = (
-    "Will request 1 m7i.large on-demand instance for 0.83 hours.  Each instance will terminate after"
-    " being idle for 0.25 hours.\n"
+    "Will request 1 m7i.large on-demand instance for 0.83 hours.  "
+    "Each instance will terminate after being idle for 0.25 hours.\n"
     "Is that OK?  (Type 'yes' or 'no'): "
 )
 STARTED = (

@@ -1,4 +1,4 @@
-"""Pool, tokens, credentials and the control plane in trouble: nothing is started, and why is said."""
+"""Pool, tokens, credentials, control plane in trouble: nothing is started, and why is said."""
 
 from __future__ import annotations
 
@@ -60,9 +60,7 @@ def test_without_a_token_nothing_is_started(
         ({"key": "POOL"}, "with its key 'POOL' instead of 'annex'"),
         ({"scope": ""}, "allows everything instead of"),
         (
-            {
-                "scope": "condor:/READ condor:/WRITE condor:/ADVERTISE_STARTD condor:/ADVERTISE_MASTER"
-            },
+            {"scope": "condor:/READ condor:/WRITE condor:/ADVERTISE_STARTD"},
             "WRITE instead of",
         ),
         ({"scope": "condor:/READ condor:/ADVERTISE_STARTD"}, "instead of"),

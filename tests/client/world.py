@@ -128,6 +128,7 @@ class FakeTools:
         cwd: Path | None = None,  # noqa: ARG002 - the protocol's
         timeout: float | None = None,  # noqa: ARG002 - the protocol's
     ) -> Completed:
+        """See `Runner`."""
         self.calls.append(tuple(argv))
         self.environs.append(dict(extra_environ or {}))
         if argv[0] in self.answers:
