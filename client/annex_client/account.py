@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_events import EventBridgeClient
+    from mypy_boto3_iam import IAMClient
     from mypy_boto3_lambda import LambdaClient
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
@@ -71,6 +72,10 @@ class Account:
     def functions(self) -> LambdaClient:
         """Lambda functions."""
         return self.boto.client("lambda")
+
+    def iam(self) -> IAMClient:
+        """The users' policy."""
+        return self.boto.client("iam")
 
     def logs(self) -> Any:  # noqa: ANN401 - the same
         """Log groups."""

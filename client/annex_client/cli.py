@@ -53,12 +53,20 @@ def run(argv: Sequence[str], context: Context) -> int:
     out = Output(context, program=PROGRAM, as_json="--json" in argv)
 
     def command() -> Exit:
-        parsed = parser().parse_args(list(argv))
+        parsed = parser().parse_args(_for_condor_history(list(argv)))
         if parsed.command is None:
             raise BadInput(f"Give a command.  See '{PROGRAM} --help'.")
         return dispatch(parsed, context, out)
 
     return guarded(command, context, out)
+
+
+def _for_condor_history(argv: list[str]) -> list[str]:
+    """What follows `where` is condor_history's; argparse would take its options for its own."""
+    if argv[:1] != ["where"] or {"-h", "--help"} & {*argv}:
+        return argv
+    own = [word for word in argv[1:] if word == "--json"]
+    return ["where", *own, "--", *(word for word in argv[1:] if word != "--json")]
 
 
 def guarded(command: Callable[[], Exit], context: Context, out: Output) -> int:
@@ -280,7 +288,11 @@ def _run_stop(parsed: argparse.Namespace, session: Session) -> Exit:
 def _run_where(parsed: argparse.Namespace, session: Session) -> Exit:
     from annex_client.commands import where  # noqa: PLC0415
 
-    return where.run(session, where.WhereOptions(tuple(parsed.arguments)))
+    words = parsed.arguments
+    # Whether argparse leaves the '--' in depends on Python's version.
+    return where.run(
+        session, where.WhereOptions(tuple(words[1:] if words[:1] == ["--"] else words))
+    )
 
 
 def _run_setup(parsed: argparse.Namespace, session: Session) -> Exit:

@@ -39,7 +39,7 @@ def draw(
     most = rows[0][1]
     lines = [f"{'Val'.ljust(value_width)}|{'Ct (Pct)'.ljust(share_width)} Histogram"]
     for (value, number), share in zip(rows, shares):
-        bar = character * max(1, -(-number * room // most))
+        bar = character * (1 + number * (room - 1) // most)
         lines.append(f"{value.ljust(value_width)}|{share.ljust(share_width)} {bar}")
     return lines
 

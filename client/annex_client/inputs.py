@@ -131,6 +131,13 @@ def ami_id(text: str) -> str:
     return text
 
 
+def email(text: str) -> str:
+    """An e-mail address, or nothing."""
+    if text and not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise BadInput(f"{text!r} is not an e-mail address.")
+    return text
+
+
 def subnets(text: str) -> list[str]:
     """Subnet ids."""
     return _ids(text, "subnet", MAX_SUBNETS)

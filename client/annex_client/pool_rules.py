@@ -131,7 +131,9 @@ ANNEX_DEFAULT_API_URL = {url}
 def shut_out(ads: Iterable[Any], users: Sequence[str]) -> list[str]:
     """The execute points now in the collector that the rule would keep out: 'NAME (IDENTITY)'."""
     import classad2  # noqa: PLC0415 - slow to import
+    import htcondor2  # noqa: PLC0415 - with it loaded, ClassAd functions are the daemons' own
 
+    htcondor2.version()
     expression = classad2.ExprTree(rule(users))
     found = set()
     for ad in ads:

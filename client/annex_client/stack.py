@@ -28,6 +28,8 @@ SETTINGS = {
     "vacate_seconds": "VacateSeconds",
     "unjoined_limit_seconds": "UnjoinedLimitSeconds",
 }
+# A list may come back in another form than it was given in.
+_LISTS = ("Subnets",)
 _WORDS = ("DefaultInstanceType", "ImageParameter")
 
 
@@ -73,9 +75,8 @@ class Stack:
         return next((dict(s) for s in stacks if s["StackStatus"] != "DELETE_COMPLETE"), None)
 
     def parameters(self) -> dict[str, str]:
-        """The parameters it was last given."""
-        found = self.description() or {}
-        return {p["ParameterKey"]: p.get("ParameterValue", "") for p in found.get("Parameters", ())}
+        """The parameters it was last given, but for lists."""
+        return found_parameters(self.description() or {})
 
     def outputs(self) -> dict[str, str]:
         """Its outputs."""
@@ -102,7 +103,7 @@ class Stack:
         if found is None:
             self._create(parameters)
         else:
-            self._update(parameters, {p["ParameterKey"] for p in found.get("Parameters", ())})
+            self._update({**found_parameters(found), **parameters})
 
     def failed_creation(self) -> bool:
         """Whether a first creation failed, so that it must be deleted before the next."""
@@ -165,26 +166,23 @@ class Stack:
         self._client.create_stack(
             StackName=deployment.STACK,
             TemplateBody=template(),
-            Parameters=[
-                {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-            ],
+            Parameters=_pairs(parameters),
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )
 
-    def _update(self, parameters: Mapping[str, str], known: set[str]) -> None:
+    def _update(self, parameters: Mapping[str, str]) -> None:
         import botocore.exceptions  # noqa: PLC0415 - slow to import
 
-        given: list[Any] = [
-            {"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()
-        ]
-        given += [
-            {"ParameterKey": key, "UsePreviousValue": True} for key in sorted(known - {*parameters})
+        kept: list[Any] = [
+            {"ParameterKey": key, "UsePreviousValue": True}
+            for key in _LISTS
+            if key not in parameters
         ]
         try:
             self._client.update_stack(
                 StackName=deployment.STACK,
                 TemplateBody=template(),
-                Parameters=given,
+                Parameters=_pairs(parameters) + kept,
                 Capabilities=["CAPABILITY_NAMED_IAM"],
             )
         except botocore.exceptions.ClientError as error:
@@ -207,3 +205,16 @@ class Stack:
                 ) in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
                     return reason
         return reason
+
+
+def found_parameters(description: Mapping[str, Any]) -> dict[str, str]:
+    """The parameters in a stack's description, but for lists."""
+    return {
+        p["ParameterKey"]: p.get("ParameterValue", "")
+        for p in description.get("Parameters", ())
+        if p["ParameterKey"] not in _LISTS
+    }
+
+
+def _pairs(parameters: Mapping[str, str]) -> list[Any]:
+    return [{"ParameterKey": key, "ParameterValue": value} for key, value in parameters.items()]

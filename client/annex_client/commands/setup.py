@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
-from annex_client import deployment, functions, network, user_config
+from annex_client import deployment, functions, inputs, network, user_config
 from annex_client.account import Account
 from annex_client.aws_errors import translated
 from annex_client.errors import AwsTrouble, ClientError, Interrupted
@@ -41,7 +41,7 @@ def run(session: Session, options: SetupOptions) -> Exit:
     """
     wanted = assignments(options.assignments)
     if options.alarm_email is not None:
-        wanted["AlarmEmail"] = options.alarm_email
+        wanted["AlarmEmail"] = inputs.email(options.alarm_email)
     region = session.settings.region
     try:
         with translated("setting up", region):
@@ -100,7 +100,8 @@ class _Setup:
         found = network.choose(self._account.ec2(), self._options.subnets)
         for name in found.without_way_out:
             self._out.say(f"{name} is left out: it has no way out to the internet.")
-        return {"VpcId": found.vpc_id, "Subnets": ",".join(found.subnets)}
+        where = {"VpcId": found.vpc_id, "Subnets": ",".join(found.subnets)}
+        return where if self._options.alarm_email else {**where, "AlarmEmail": ""}
 
     def _clear_failed_creation(self) -> None:
         """Remove what a failed first creation left; nothing has ever used it."""

@@ -173,10 +173,13 @@ class _Teardown:
         self._out.begin("Removing bucket, ledger, instance profile and security group")
         self._empty_bucket()
         unprotect_ledger(self._account)
+        policy = stack.outputs().get("UserPolicyArn")
+        self._detach(policy)
         stack.delete()
         for _ in range(_STACK_POLLS):
             found = stack.description()
             if found is None:
+                self._delete_policy(policy)
                 self._out.end()
                 return
             if found["StackStatus"] == "DELETE_FAILED":
@@ -189,6 +192,26 @@ class _Teardown:
             self._clock.sleep(_POLL_SECONDS)
         self._out.end(" not yet.")
         raise TimedOut("CloudFormation is still removing the stack; run teardown again later.")
+
+    def _detach(self, policy: str | None) -> None:
+        """Take the policy from everybody: IAM deletes none that somebody has."""
+        if policy is None:
+            return
+        iam = self._account.iam()
+        for page in iam.get_paginator("list_entities_for_policy").paginate(PolicyArn=policy):
+            for user in page["PolicyUsers"]:
+                iam.detach_user_policy(UserName=user["UserName"], PolicyArn=policy)
+            for role in page["PolicyRoles"]:
+                iam.detach_role_policy(RoleName=role["RoleName"], PolicyArn=policy)
+            for group in page["PolicyGroups"]:
+                iam.detach_group_policy(GroupName=group["GroupName"], PolicyArn=policy)
+
+    def _delete_policy(self, policy: str | None) -> None:
+        """Whatever CloudFormation did: with it left, setup could not make it anew."""
+        iam = self._account.iam()
+        if policy is not None:
+            with suppress(iam.exceptions.NoSuchEntityException):
+                iam.delete_policy(PolicyArn=policy)
 
     def _empty_bucket(self) -> None:
         """Nothing is versioned, so deleting objects is all there is to it."""
