@@ -7,6 +7,8 @@ checked where the settings are known. `schema/wire.json` is made from this modul
 
 from __future__ import annotations
 
+import json
+import sys
 from typing import Annotated, Any
 
 import msgspec
@@ -84,7 +86,7 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
 
 class RenewRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Move the lease's end to `duration_seconds` from now; earlier than it is only with `shorten`."""
+    """Move the lease's end to `duration_seconds` from now; earlier only with `shorten`."""
 
     request_id: RequestId
     duration_seconds: Seconds
@@ -113,7 +115,7 @@ class InstanceView(Struct, frozen=True, kw_only=True):
 
 
 class AnnexView(Struct, frozen=True, kw_only=True):
-    """One annex as ledger and EC2 have it. `state` is launching, active, terminating or terminated."""
+    """One annex as ledger and EC2 have it; `state` is one of `model.AnnexState`'s words."""
 
     name: str
     annex_id: str
@@ -204,8 +206,11 @@ class ErrorAnswer(Struct, frozen=True):
 
 def schema() -> dict[str, Any]:
     """The JSON Schema of every body, as `schema/wire.json` holds it."""
-    bodies = (
-        StartRequest, RenewRequest, StartAnswer, RenewAnswer, AnnexView, AnnexList, SetupReport, ErrorAnswer,
-    )  # fmt: skip
-    _, components = msgspec.json.schema_components(bodies, ref_template="#/$defs/{name}")
+    asked = (StartRequest, RenewRequest)
+    told = (StartAnswer, RenewAnswer, AnnexView, AnnexList, SetupReport, ErrorAnswer)
+    _, components = msgspec.json.schema_components((*asked, *told), ref_template="#/$defs/{name}")
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": components}
+
+
+if __name__ == "__main__":
+    sys.stdout.write(json.dumps(schema(), indent=1, sort_keys=True) + "\n")

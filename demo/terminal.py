@@ -70,6 +70,11 @@ class Terminal:
         )
         return done.stdout
 
+    def write(self, path: str, text: str) -> None:
+        """Write a file as this user, below the home folder, without showing it."""
+        argv = [*self.prefix, "sh", "-c", 'mkdir -p "$(dirname "$0")" && cat > "$0"', path]
+        subprocess.run(argv, input=text, text=True, check=True, env=self.env, cwd=self.cwd)
+
     def wait(self, what: str, found: Callable[[], str], seconds: float) -> str:
         """Wait until `found` returns something, saying what for and how long it took.
 

@@ -70,5 +70,8 @@ class Hypervisor(Protocol):
     def shut_down(self, instance_id: str) -> None:
         """Shut the operating system down in good order, as EC2 does; hard after some 20 s."""
 
+    def console_output(self, instance_id: str) -> str:
+        """What the host printed on its console so far, also after its end; empty if nothing."""
+
     def close(self) -> None:
         """End every host, hard, and leave nothing behind."""

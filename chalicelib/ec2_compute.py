@@ -1,0 +1,275 @@
+"""EC2's machines: launched by frozen attempts, found by exact tags, ended one way or another."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from .aws_errors import code_of, message_of, translated
+from .errors import AwsUnavailable
+from .iso import iso, moment
+from .model import AnnexId, Instance, InstanceId, InstanceState, Refusal, RefusalKind
+from .tags import ANNEX_ID, DEPLOYMENT, LEASE
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+    from datetime import datetime
+
+    from mypy_boto3_ec2 import EC2Client
+    from mypy_boto3_ec2.type_defs import InstanceTypeDef
+
+    from .model import Attempt, LaunchSpec
+
+# TerminateInstances takes 1,000 ids, but is all or nothing: small batches lose little to a bad id.
+_BATCH = 200
+_SERVER_ERROR = 500
+
+# EC2 API Reference, 'Error codes'. What is not listed here and is no definite refusal of this very
+# call leaves the outcome unknown: the attempt stays open and is repeated with its token.
+_CAPACITY = frozenset(
+    {
+        "InsufficientInstanceCapacity",
+        "InsufficientHostCapacity",
+        "InsufficientFreeAddressesInSubnet",
+        "InsufficientAddressCapacity",
+        "InsufficientVolumeCapacity",
+        "Unsupported",  # the zone does not have the type
+    }
+)
+_QUOTA = frozenset(
+    {
+        "VcpuLimitExceeded",
+        "InstanceLimitExceeded",
+        "MaxSpotInstanceCountExceeded",
+        "VolumeLimitExceeded",
+        "MaxIOPSLimitExceeded",
+    }
+)
+_SPENT = frozenset(
+    {"IdempotentInstanceTerminated", "IdempotentParameterMismatch", "InvalidClientToken"}
+)
+_UNKNOWN = frozenset(
+    {
+        "InternalError",
+        "InternalFailure",
+        "RequestLimitExceeded",
+        "RequestResourceCountExceeded",
+        "ServiceUnavailable",
+        "Throttling",
+        "ThrottlingException",
+        "Unavailable",
+        "IdempotentRequestInProgress",
+        "RequestExpired",
+        "500",
+        "502",
+        "503",
+        "504",
+    }
+)
+
+
+class EC2Compute:
+    """`ports.Compute` on EC2, for the machines of one deployment."""
+
+    def __init__(self, client: EC2Client, deployment: str) -> None:
+        self._client = client
+        self._deployment = deployment
+
+    def launch(self, spec: LaunchSpec, attempt: Attempt) -> tuple[InstanceId, ...] | Refusal:
+        with translated("start machines"):
+            try:
+                answer = self._client.run_instances(**run_instances_request(spec, attempt))
+            except ClientError as error:
+                refusal = _refusal(error)
+                if refusal is None:
+                    raise
+                return refusal
+        return tuple(InstanceId(one["InstanceId"]) for one in answer["Instances"])
+
+    def rehearse(self, spec: LaunchSpec, attempt: Attempt) -> Refusal | None:
+        with translated("rehearse starting machines"):
+            try:
+                self._client.run_instances(**run_instances_request(spec, attempt), DryRun=True)
+            except ClientError as error:
+                if code_of(error) == "DryRunOperation":
+                    return None
+                refusal = _refusal(error)
+                if refusal is None:
+                    raise
+                return refusal
+        return None
+
+    def instances(self, annex_id: AnnexId | None = None) -> list[Instance]:
+        filters = [{"Name": f"tag:{DEPLOYMENT}", "Values": [self._deployment]}]
+        if annex_id is not None:
+            # An exact value: EC2 would read '*' and '?', and ids have neither.
+            filters.append({"Name": f"tag:{ANNEX_ID}", "Values": [annex_id]})
+        return self._described(Filters=filters, PaginationConfig={"PageSize": 1000})
+
+    def instance(self, instance_id: InstanceId) -> Instance | None:
+        filters = [
+            {"Name": f"tag:{DEPLOYMENT}", "Values": [self._deployment]},
+            {"Name": "instance-id", "Values": [instance_id]},
+        ]
+        return next(iter(self._described(Filters=filters)), None)
+
+    def terminate(self, instance_ids: Iterable[InstanceId]) -> Mapping[InstanceId, str]:
+        ids = list(dict.fromkeys(instance_ids))
+        refused: dict[InstanceId, str] = {}
+        for start in range(0, len(ids), _BATCH):
+            self._terminate(ids[start : start + _BATCH], refused)
+        return refused
+
+    def tag_lease(self, instance_ids: Sequence[InstanceId], expires_at: datetime) -> None:
+        for start in range(0, len(instance_ids), _BATCH):
+            self._tag(list(instance_ids[start : start + _BATCH]), expires_at)
+
+    def _tag(self, batch: list[InstanceId], expires_at: datetime) -> None:
+        with translated("tag machines with their lease"):
+            try:
+                self._client.create_tags(
+                    Resources=batch, Tags=[{"Key": LEASE, "Value": iso(expires_at)}]
+                )
+            except ClientError as error:
+                bad = _named(error, batch)
+                if not code_of(error).startswith("InvalidInstanceID") or not bad:
+                    raise
+                rest = [one for one in batch if one not in bad]
+                if rest:
+                    self._tag(rest, expires_at)
+
+    def _terminate(self, batch: list[InstanceId], refused: dict[InstanceId, str]) -> None:
+        """End a batch; EC2 ends none of it when one id is bad, so leave that out or halve."""
+        try:
+            with translated("end machines"):
+                try:
+                    self._client.terminate_instances(InstanceIds=batch)
+                except ClientError as error:
+                    if code_of(error) in _UNKNOWN:
+                        raise  # nothing wrong with any id: halving would only ask more often
+                    self._terminate_without(batch, error, refused)
+        except AwsUnavailable as error:
+            # The other batches must have their turn.
+            refused.update(dict.fromkeys(batch, error.message))
+
+    def _terminate_without(
+        self, batch: list[InstanceId], error: ClientError, refused: dict[InstanceId, str]
+    ) -> None:
+        bad = _named(error, batch)
+        if not code_of(error).startswith("InvalidInstanceID"):  # those are gone: nothing to end
+            one = bad or (batch if len(batch) == 1 else [])
+            refused.update(dict.fromkeys(one, f"{message_of(error)} ({code_of(error)})"))
+        elif len(batch) == 1:
+            return
+        if bad:
+            rest = [one for one in batch if one not in bad]
+            if rest:
+                self._terminate(rest, refused)
+        elif len(batch) > 1:
+            half = len(batch) // 2
+            self._terminate(batch[:half], refused)
+            self._terminate(batch[half:], refused)
+
+    def _described(self, **request: Any) -> list[Instance]:
+        pages = self._client.get_paginator("describe_instances").paginate(**request)
+        with translated("list machines"):
+            return [
+                _instance(one)
+                for page in pages
+                for reservation in page["Reservations"]
+                for one in reservation["Instances"]
+            ]
+
+
+def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
+    """The RunInstances call of an attempt: the same values, and the same call, at every repeat."""
+    tags = [{"Key": key, "Value": value} for key, value in spec.tags]
+    request: dict[str, Any] = {
+        "ClientToken": attempt.client_token,
+        "ImageId": spec.image_id,
+        "InstanceType": attempt.place.instance_type,
+        # What there is, up to what is asked: the rest is tried elsewhere.
+        "MinCount": 1,
+        "MaxCount": attempt.count,
+        "UserData": spec.user_data,  # botocore makes it base64
+        "IamInstanceProfile": {"Arn": spec.instance_profile_arn},
+        "InstanceInitiatedShutdownBehavior": "terminate",
+        "MetadataOptions": {
+            "HttpTokens": "required",
+            "HttpPutResponseHopLimit": 1,
+            "HttpEndpoint": "enabled",
+            "InstanceMetadataTags": "enabled",
+        },
+        "NetworkInterfaces": [
+            {
+                "DeviceIndex": 0,
+                "SubnetId": attempt.place.subnet_id,
+                "Groups": list(spec.security_groups),
+                "AssociatePublicIpAddress": attempt.place.public_address,
+                "DeleteOnTermination": True,
+            }
+        ],
+        "BlockDeviceMappings": [
+            {
+                "DeviceName": spec.root_device,
+                "Ebs": {
+                    "Encrypted": True,
+                    "DeleteOnTermination": True,
+                    "VolumeType": "gp3",
+                    "VolumeSize": spec.root_gib,
+                },
+            }
+        ],
+        "TagSpecifications": [
+            {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")
+        ],
+    }
+    if spec.key_name is not None:
+        request["KeyName"] = spec.key_name
+    return request
+
+
+def _refusal(error: ClientError) -> Refusal | None:
+    """EC2's definite no, or None where it may yet have started something."""
+    code = code_of(error)
+    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
+    if code in _UNKNOWN or (status >= _SERVER_ERROR and code not in _CAPACITY):
+        return None
+    kinds = ((_CAPACITY, RefusalKind.CAPACITY), (_QUOTA, RefusalKind.QUOTA))
+    kind = next((kind for codes, kind in kinds if code in codes), RefusalKind.FATAL)
+    if code in _SPENT:
+        kind = RefusalKind.SPENT
+    return Refusal(kind, code, message_of(error))
+
+
+def _named(error: ClientError, batch: list[InstanceId]) -> list[InstanceId]:
+    """The ids of the batch that EC2's message names."""
+    named = set(re.findall(r"i-[0-9a-zA-Z]+", message_of(error)))
+    return [one for one in batch if one in named]
+
+
+def _instance(one: InstanceTypeDef) -> Instance:
+    tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
+    return Instance(
+        instance_id=InstanceId(one["InstanceId"]),
+        state=InstanceState(one["State"]["Name"]),
+        instance_type=one["InstanceType"],
+        zone=one["Placement"]["AvailabilityZone"],
+        launched_at=one["LaunchTime"],
+        annex_id=AnnexId(tags[ANNEX_ID]) if ANNEX_ID in tags else None,
+        client_token=one.get("ClientToken", ""),
+        lease_tag=_lease(tags.get(LEASE)),
+        lifecycle="spot" if one.get("InstanceLifecycle") == "spot" else "on-demand",
+        private_dns_name=one.get("PrivateDnsName", ""),
+        state_reason=one.get("StateReason", {}).get("Message", ""),
+    )
+
+
+def _lease(tag: str | None) -> datetime | None:
+    """A tag anyone in the account can write: what is not a time counts as none."""
+    try:
+        return None if tag is None else moment(tag)
+    except ValueError:
+        return None

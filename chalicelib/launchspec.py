@@ -1,0 +1,133 @@
+"""From a request to a frozen launch: image, types, subnets, groups, tags, user data.
+
+All that could make EC2 refuse, and can be known, is found here: before anything is recorded.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import tags
+from .admission import user_part
+from .errors import BadRequest, NotSetUp
+from .model import Image, LaunchSpec, Place
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from .model import AnnexId
+    from .ports import Catalog, Composer
+    from .settings import Settings
+    from .wire import StartRequest
+
+# EC2's word for an architecture, and Debian's, which the image parameter has.
+_DEBIAN = {"x86_64": "amd64", "arm64": "arm64"}
+
+
+@dataclass(frozen=True)
+class SpecMaker:
+    """Asks the catalog, and freezes the answers."""
+
+    catalog: Catalog
+    compose: Composer
+    settings: Settings
+    deployment: str
+
+    def make(
+        self,
+        request: StartRequest,
+        annex_id: AnnexId,
+        identity: str,
+        config_key: str,
+        expires_at: datetime,
+    ) -> LaunchSpec:
+        """The launch that a request asks for.
+
+        Raises BadRequest for what the user can change, NotSetUp for what the administrator must.
+        """
+        types = request.instance_types or (self.settings.default_instance_type,)
+        image = self._image(request, types)
+        user_data = self.compose(
+            annex_name=request.name,
+            annex_id=annex_id,
+            key=config_key,
+            role_id=self.settings.instance_role_id,
+            lease_expires_at=expires_at,
+            dead_man_margin_seconds=self.settings.dead_man_margin_seconds,
+            boot_limit_seconds=self.settings.boot_limit_seconds,
+            user_part=user_part(request),
+        )
+        ours = tags.annex_tags(self.deployment, request.name, annex_id, identity, expires_at)
+        # A user's own Name is welcome; nothing else of ours can be overridden.
+        all_tags = {**ours, **request.tags}
+        return LaunchSpec(
+            image_id=image.image_id,
+            root_device=image.root_device,
+            root_gib=max(image.root_gib, self.settings.root_volume_gib),
+            places=self._places(request, types),
+            security_groups=request.security_groups or (self.settings.security_group,),
+            instance_profile_arn=self.settings.instance_profile_arn,
+            key_name=request.key_name,
+            tags=tuple(sorted(all_tags.items())),
+            user_data=user_data,
+        )
+
+    def _image(self, request: StartRequest, types: Sequence[str]) -> Image:
+        architecture = self._architecture(types)
+        image_id = request.ami_id
+        if image_id is None:
+            parameter = self.settings.image_parameter.replace("{arch}", _DEBIAN[architecture])
+            image_id = self.catalog.published_image(parameter)
+        image = self.catalog.image(image_id)
+        if image is None:
+            raise BadRequest(
+                f"There is no AMI {image_id} in this region that this account can use."
+            )
+        if image.architecture != architecture:
+            raise BadRequest(
+                f"AMI {image_id} is {image.architecture}, but {', '.join(types)} is "
+                f"{architecture}: choose another AMI or type."
+            )
+        return image
+
+    def _architecture(self, types: Sequence[str]) -> str:
+        known = self.catalog.architectures(types)
+        unknown = [one for one in types if one not in known]
+        if unknown:
+            raise BadRequest(f"EC2 has no instance type {', '.join(unknown)} in this region.")
+        common = [a for a in _DEBIAN if all(a in known[one] for one in types)]
+        if not common:
+            if len(types) == 1:
+                raise BadRequest(f"{types[0]} is neither x86_64 nor arm64; choose another type.")
+            raise BadRequest(
+                f"{', '.join(types)} have no architecture in common, and one AMI cannot serve "
+                "both: start two annexes."
+            )
+        return common[0]
+
+    def _places(self, request: StartRequest, types: Sequence[str]) -> tuple[Place, ...]:
+        wanted = request.subnets or self.settings.subnets
+        if not wanted:
+            raise NotSetUp(
+                "No subnets are configured: the administrator runs annex-client setup --subnets."
+            )
+        found = self.catalog.subnets(wanted)
+        usable = []
+        for subnet_id in wanted:
+            subnet = found.get(subnet_id)
+            if subnet is None:
+                raise BadRequest(f"There is no subnet {subnet_id} in this region.")
+            if subnet.way_out is None:
+                raise BadRequest(
+                    f"Subnet {subnet_id} has no way out: its route table leads neither to an "
+                    "internet gateway nor to a NAT, and its machines could not reach the pool."
+                )
+            usable.append(subnet)
+        # Zones first: another zone of the type asked for is nearer than another type.
+        return tuple(
+            Place(one, subnet.subnet_id, subnet.zone, subnet.way_out == "public")
+            for one in types
+            for subnet in usable
+        )

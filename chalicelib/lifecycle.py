@@ -1,0 +1,328 @@
+"""What is to be done about an annex: pure decisions from its record, its machines and the time.
+
+Nothing here acts, reads a clock or logs. `plan` is total: any record with any machines at any time
+has a plan, and doing any part of it any number of times does no harm. The state table is in
+docs/lifecycle.md, and why crashes between two actions are harmless, too.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from .model import Annex, AnnexState, InstanceId, InstanceState, Launch, RefusalKind
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+    from datetime import datetime
+
+    from .model import Instance, Place
+
+# The sweep goes on with a launch this long after it was asked for, and then gives up.
+LAUNCH_WINDOW = timedelta(minutes=5)
+# A record whose configuration was never written belongs to a request that died; its token is lost
+# with it. The client repeats a request within this time, or the annex ends without a machine.
+CONFIGURATION_WAIT = timedelta(seconds=90)
+# An EC2 call made by another function is over by then (`api` has 29 s); repeating it earlier would
+# be harmless (client token), only wasteful.
+CALL_ENDS_WITHIN = timedelta(seconds=40)
+# DescribeInstances may not show a new machine yet (EC2 API, 'Eventual consistency'), and forgets a
+# terminated one after about an hour: known but unseen means new, and later, gone.
+UNSEEN_GRACE = timedelta(minutes=10)
+# An ending annex with an unanswered launch call waits this long for its machines to show up.
+UNSETTLED_GRACE = timedelta(minutes=4)
+
+
+@dataclass(frozen=True, slots=True)
+class BeginEnding:
+    """Record that the annex ends, and why: nothing is launched from here on."""
+
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Terminate:
+    """End these machines."""
+
+    instance_ids: frozenset[InstanceId]
+
+
+@dataclass(frozen=True, slots=True)
+class Adopt:
+    """Record machines that EC2 shows with one of the annex's own client tokens."""
+
+    client_token: str
+    instance_ids: frozenset[InstanceId]
+
+
+@dataclass(frozen=True, slots=True)
+class RecordEnded:
+    """Record machines that are gone."""
+
+    instance_ids: frozenset[InstanceId]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """Make (or repeat) the EC2 call of an attempt that is in the ledger and not settled."""
+
+    launch: int
+    client_token: str
+
+
+@dataclass(frozen=True, slots=True)
+class Try:
+    """Save the next attempt of a launch; its call follows."""
+
+    launch: int
+    attempt: int
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
+class CloseLaunch:
+    """Try nothing more for this launch."""
+
+    launch: int
+    note: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefreshConfiguration:
+    """Bring lease and idle time in the configuration object up to the ledger's generation."""
+
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class TagLease:
+    """Bring the lease in the machines' tags up to the ledger's."""
+
+    instance_ids: frozenset[InstanceId]
+    expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class Finish:
+    """Remove the configuration object, which no machine needs any more; then record the end.
+
+    One action, since the record is the only way to the object: the second never without the first.
+    """
+
+
+Action = (
+    BeginEnding
+    | Terminate
+    | Adopt
+    | RecordEnded
+    | Call
+    | Try
+    | CloseLaunch
+    | RefreshConfiguration
+    | TagLease
+    | Finish
+)
+
+
+def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
+    """What to do now, in order: ending machines comes before anything that could fail.
+
+    Args:
+        annex: the record.
+        seen: every machine that EC2 shows with this annex's id, ended ones too; None when EC2
+            could not be asked, and then nothing is concluded from what was not seen.
+        now: aware UTC.
+    """
+    match annex.state:
+        case AnnexState.TERMINATED:
+            # A machine of a finished annex came late; its record promises that there is none.
+            return _terminate(_endable(seen))
+        case AnnexState.TERMINATING:
+            return _plan_ending(annex, seen, now)
+        case AnnexState.LAUNCHING | AnnexState.ACTIVE:
+            return _plan_living(annex, seen, now)
+
+
+def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
+    # Machines known from EC2's own answer but not shown yet are ended by their ids alone.
+    unseen = _unseen(annex, seen, now)
+    actions = _terminate(_endable(seen) | unseen)
+    actions += _adoptions(annex, seen)
+    actions += _record_ended(annex, seen, now)
+    if seen is None or unseen or any(one.state != InstanceState.TERMINATED for one in seen):
+        return actions
+    if any(not a.settled and now < a.called_at + UNSETTLED_GRACE for a in annex.attempts):
+        return actions
+    return [*actions, Finish()]
+
+
+def _plan_living(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
+    if annex.is_over(now):
+        # Terminating does not wait for the ledger: the lease is over, whoever can write what.
+        doomed = _endable(seen) | _unseen(annex, seen, now)
+        return [BeginEnding("its lease ended"), *_terminate(doomed)]
+    actions = _adoptions(annex, seen)
+    actions += _record_ended(annex, seen, now)
+    launch = annex.open_launch
+    if launch is not None:
+        return [*actions, *_plan_launch(annex, launch, now), *_deliver(annex, seen)]
+    if not annex.started:
+        return [BeginEnding(why_nothing_started(annex)), *actions]
+    if not annex.living:
+        return [BeginEnding("its last machine has ended"), *actions]
+    return [*actions, *_deliver(annex, seen)]
+
+
+def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
+    if annex.written_generation == 0:
+        if now < launch.opened_at + CONFIGURATION_WAIT:
+            return []  # its request is about to write it, or is being repeated
+        return [BeginEnding("the request that started it was cut off before any machine was asked")]
+    if not launch.missing:
+        return [CloseLaunch(launch.number, "complete")]
+    if now >= launch.opened_at + LAUNCH_WINDOW:
+        return [CloseLaunch(launch.number, _how_it_went(launch, "given up after five minutes"))]
+    return _plan_attempt(launch, now)
+
+
+def _plan_attempt(launch: Launch, now: datetime) -> list[Action]:
+    """One attempt at a time: the next only when what the last one started is known."""
+    pending = launch.unsettled
+    if pending is not None:
+        under_way = now < pending.called_at + CALL_ENDS_WITHIN
+        return [] if under_way else [Call(launch.number, pending.client_token)]
+    place = next_place(launch)
+    if place is None:
+        return [CloseLaunch(launch.number, _how_it_went(launch, "not to be had"))]
+    return [Try(launch.number, len(launch.attempts), place)]
+
+
+def next_place(launch: Launch) -> Place | None:
+    """The next type and subnet to try: each at most once, in the order that was asked for.
+
+    A place that gave a part has nothing left; a type over the account's quota is over it in every
+    zone; after a fatal refusal, or a token used up, no place is any good.
+    """
+    tried = {attempt.place for attempt in launch.attempts}
+    refused = [(a.place, a.refusal) for a in launch.attempts if a.refusal is not None]
+    if any(no.kind in (RefusalKind.FATAL, RefusalKind.SPENT) for _, no in refused):
+        return None
+    over_quota = {place.instance_type for place, no in refused if no.kind is RefusalKind.QUOTA}
+    return next(
+        (p for p in launch.spec.places if p not in tried and p.instance_type not in over_quota),
+        None,
+    )
+
+
+def notes(launch: Launch) -> tuple[str, ...]:
+    """What a user should know of a launch's attempts, a sentence each."""
+    said = []
+    for attempt in launch.attempts:
+        where = f"{attempt.place.instance_type} in {attempt.place.zone}"
+        if attempt.refusal is not None:
+            said.append(f"{where}: {attempt.refusal.message} ({attempt.refusal.code}).")
+        elif attempt.settled and len(attempt.started) < attempt.count:
+            said.append(f"{where}: EC2 gave {len(attempt.started)} of {attempt.count}.")
+        elif not attempt.settled and len(attempt.started) < attempt.count:
+            said.append(f"{where}: EC2 has not answered yet.")
+    if launch.closed not in ("", "complete"):
+        said.append(f"{launch.closed[0].upper()}{launch.closed[1:]}.")
+    return tuple(said)
+
+
+def why_nothing_started(annex: Annex) -> str:
+    """The reason of an annex that never had a machine."""
+    said = " ".join(notes(annex.launches[-1])) if annex.launches else "nothing was asked for"
+    return f"no machine could be started: {said}"
+
+
+def requested(annex: Annex) -> int:
+    """Machines asked for, without the launches that started none."""
+    asked = sum(one.asked for one in annex.launches if one.started or not one.closed)
+    return asked or (annex.launches[0].asked if annex.launches else 0)
+
+
+def is_orphan(
+    instance: Instance,
+    annex: Annex | None,
+    marked_at: datetime | None,
+    now: datetime,
+    grace: timedelta,
+) -> bool:
+    """Whether a machine of the deployment has nobody who answers for it.
+
+    `annex` is the record its tag names, by a strongly consistent read made after EC2 showed the
+    machine: records come before machines, so a missing record is no race. But the ledger is
+    believed about absence only for machines younger than itself (`marked_at`, None for a ledger
+    that never spoke for this deployment); all others are judged by the lease in their own tag, and
+    one without a readable tag by nothing.
+    """
+    if not instance.state.is_endable or now < instance.launched_at + grace:
+        return False
+    if annex is not None:
+        return False  # alive, or finished: `plan` deals with both
+    if marked_at is not None and marked_at <= instance.launched_at:
+        return True
+    return past_own_tag(instance, now, grace)
+
+
+def past_own_tag(instance: Instance, now: datetime, grace: timedelta) -> bool:
+    """Whether a machine has outlived the lease in its own tag: what remains without a ledger."""
+    lease = instance.lease_tag
+    return instance.state.is_endable and lease is not None and now >= lease + grace
+
+
+def _how_it_went(launch: Launch, outcome: str) -> str:
+    return f"{outcome}: {len(launch.started)} of {launch.asked} started"
+
+
+def _endable(seen: Sequence[Instance] | None) -> frozenset[InstanceId]:
+    return frozenset(one.instance_id for one in seen or () if one.state.is_endable)
+
+
+def _terminate(instance_ids: frozenset[InstanceId]) -> list[Action]:
+    return [Terminate(instance_ids)] if instance_ids else []
+
+
+def _unseen(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> frozenset[InstanceId]:
+    """Machines that must exist though EC2 does not show them (yet, or could not be asked)."""
+    shown = {one.instance_id for one in seen or ()}
+    young = (
+        instance
+        for attempt in annex.attempts
+        if seen is None or now < attempt.called_at + UNSEEN_GRACE
+        for instance in attempt.started
+    )
+    return frozenset(young) - shown - frozenset(annex.ended)
+
+
+def _record_ended(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
+    if seen is None:
+        return []
+    alive = {one.instance_id for one in seen if one.state is not InstanceState.TERMINATED}
+    ended = frozenset(annex.living) - alive - _unseen(annex, seen, now)
+    return [RecordEnded(ended)] if ended else []
+
+
+def _adoptions(annex: Annex, seen: Sequence[Instance] | None) -> list[Action]:
+    by_token: Mapping[str, set[InstanceId]] = {a.client_token: set() for a in annex.attempts}
+    for one in seen or ():
+        if one.client_token in by_token:
+            by_token[one.client_token].add(one.instance_id)
+    known = frozenset(annex.started)
+    return [Adopt(token, frozenset(ids) - known) for token, ids in by_token.items() if ids - known]
+
+
+def _deliver(annex: Annex, seen: Sequence[Instance] | None) -> list[Action]:
+    actions: list[Action] = []
+    if 0 < annex.written_generation < annex.generation:
+        actions.append(RefreshConfiguration(annex.generation))
+    stale = frozenset(
+        one.instance_id
+        for one in seen or ()
+        if one.state.is_endable and one.lease_tag != annex.lease_expires_at
+    )
+    if stale:
+        actions.append(TagLease(stale, annex.lease_expires_at))
+    return actions

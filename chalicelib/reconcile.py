@@ -1,0 +1,241 @@
+"""Carries out what `lifecycle` plans, one action at a time, planning anew after each.
+
+Requests, sweep and events all go through here. Each action is safe to repeat; what one of them
+could not do is noted and does not keep the next from being tried; what was not done is planned
+again by the next sweep.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING
+
+from . import transitions
+from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
+from .lifecycle import (
+    Action,
+    Adopt,
+    BeginEnding,
+    Call,
+    CloseLaunch,
+    Finish,
+    RecordEnded,
+    RefreshConfiguration,
+    TagLease,
+    Terminate,
+    Try,
+    plan,
+)
+from .model import Refusal
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+    from datetime import datetime
+
+    from .model import Annex, Instance, InstanceId, Place
+    from .ports import Clock, Compute, ConfigStore, Journal, Ledger, Reports
+
+# A conditional write that loses this often in a row has met something worse than a race.
+_CONFLICTS_BORNE = 5
+
+
+@dataclass
+class Result:
+    """The record afterwards, and what could not be done."""
+
+    annex: Annex
+    failures: list[AnnexError] = field(default_factory=list)
+
+
+@dataclass(frozen=True)
+class Reconciler:
+    """Brings one annex to what its record, its lease and the time demand."""
+
+    ledger: Ledger
+    compute: Compute
+    configs: ConfigStore
+    reports: Reports
+    clock: Clock
+    journal: Journal
+
+    def run(
+        self, annex: Annex, seen: Sequence[Instance] | None, deadline: datetime | None = None
+    ) -> Result:
+        """Do what is to be done now. After `deadline` no further launch is begun.
+
+        Args:
+            annex: the record as read; the newest is read again whenever a write loses.
+            seen: EC2's machines of this annex, read before the record was; None if it could not
+                be asked.
+            deadline: when whoever asked must have an answer.
+        """
+        result = Result(annex)
+        done: set[Action] = set()
+        while True:
+            now = self.clock.now()
+            action = next((a for a in plan(result.annex, seen, now) if a not in done), None)
+            if action is None:
+                return result
+            if isinstance(action, Try | Call) and deadline is not None and now >= deadline:
+                return result
+            done.add(action)
+            try:
+                result.annex = self._do(action, result.annex)
+            except AnnexError as error:
+                result.failures.append(error)
+                self.journal.trouble(
+                    "action failed", error, annex_id=annex.annex_id, action=type(action).__name__
+                )
+
+    def _do(self, action: Action, annex: Annex) -> Annex:  # noqa: C901, PLR0911  a line an action
+        match action:
+            case BeginEnding(reason):
+                return self._begin_ending(annex, reason)
+            case Terminate(instance_ids):
+                return self._terminate(annex, instance_ids)
+            case Adopt(token, instance_ids):
+                ordered = sorted(instance_ids)
+                return self.change(annex, lambda a: transitions.with_machines(a, token, ordered))
+            case RecordEnded(instance_ids):
+                self.journal.fact(
+                    "machines ended", annex_id=annex.annex_id, instances=sorted(instance_ids)
+                )
+                ordered = sorted(instance_ids)
+                return self.change(annex, lambda a: transitions.with_ended(a, ordered))
+            case Try(number, _, place):
+                return self._try(annex, number, place)
+            case Call(_, token):
+                return self._call(annex, token)
+            case CloseLaunch(number, note):
+                self.journal.fact("launch closed", annex_id=annex.annex_id, how=note)
+                return self.change(annex, lambda a: transitions.close_launch(a, number, note))
+            case RefreshConfiguration():
+                return self.deliver(annex)
+            case TagLease(instance_ids, expires_at):
+                self.compute.tag_lease(sorted(instance_ids), expires_at)
+                return annex
+            case Finish():
+                self.configs.delete(annex.config_key)
+                self.journal.fact("annex terminated", annex_id=annex.annex_id, why=annex.reason)
+                return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
+
+    def change(self, annex: Annex, transition: Callable[[Annex], Annex]) -> Annex:
+        """Apply a transition to the record, to the newest one if another writer came between.
+
+        Raises Conflict after several lost races, AwsUnavailable if the ledger is out of reach.
+        """
+        for _ in range(_CONFLICTS_BORNE):
+            changed = transition(annex)
+            if changed == annex:
+                return annex
+            try:
+                return self.ledger.save(changed)
+            except Conflict:
+                annex = self._again(annex)
+        raise Conflict(
+            f"Annex {annex.name} is being changed by others all the time; ask again.",
+            annex=annex.name,
+        )
+
+    def _again(self, annex: Annex) -> Annex:
+        fresh = self.ledger.get(annex.annex_id)
+        if fresh is None:
+            raise Unreadable(f"The record of annex {annex.name} is gone.", annex=annex.name)
+        return fresh
+
+    def _begin_ending(self, annex: Annex, reason: str) -> Annex:
+        if annex.started and not annex.living:
+            # What the machine said last is the best word on why; EC2 knows only that it is gone.
+            last = annex.started[-1]
+            report = self.reports.read([last]).get(last)
+            if report is not None and report.reason:
+                reason = f"{reason}: {report.reason}"
+        self.journal.fact("annex ending", annex_id=annex.annex_id, why=reason)
+        return self.change(annex, lambda a: transitions.begin_ending(a, reason))
+
+    def _terminate(self, annex: Annex, instance_ids: frozenset[InstanceId]) -> Annex:
+        self.journal.fact("terminating", annex_id=annex.annex_id, instances=sorted(instance_ids))
+        refused = self.compute.terminate(sorted(instance_ids))
+        if refused:
+            self.journal.count("MachinesNotEnded", len(refused))
+            told = "; ".join(f"{one}: {why}" for one, why in sorted(refused.items()))
+            raise AwsUnavailable(f"EC2 would not end machines of annex {annex.name}: {told}.")
+        return annex
+
+    def _try(self, annex: Annex, number: int, place: Place) -> Annex:
+        """Save the attempt, then make its call: never a call that the ledger does not know."""
+        now = self.clock.now()
+        try:
+            annex = self.ledger.save(
+                transitions.with_attempt(annex, annex.launch_by(number), place, now)
+            )
+        except Conflict:
+            # Another function took this turn, or the annex is being stopped: plan anew.
+            return self._again(annex)
+        attempt = annex.launch_by(number).attempts[-1]
+        return self._call(annex, attempt.client_token)
+
+    def _call(self, annex: Annex, client_token: str) -> Annex:
+        launch, attempt = next(
+            (launch, attempt)
+            for launch in annex.launches
+            for attempt in launch.attempts
+            if attempt.client_token == client_token
+        )
+        outcome = self.compute.launch(launch.spec, attempt)
+        if isinstance(outcome, Refusal):
+            self.journal.fact(
+                "launch refused", annex_id=annex.annex_id, code=outcome.code, **_where(annex)
+            )
+        else:
+            self.journal.count("MachinesStarted", len(outcome))
+            self.journal.fact("machines started", annex_id=annex.annex_id, instances=list(outcome))
+        return self.change(annex, lambda a: transitions.with_outcome(a, client_token, outcome))
+
+    def deliver(self, annex: Annex, token: str | None = None) -> Annex:
+        """Bring the configuration object up to the ledger: lease, idle time, and a new token.
+
+        Without a token the one that is there stays. An object of a higher generation is left
+        alone: whoever wrote it knew more. Raises Conflict, AwsUnavailable.
+        """
+        for _ in range(_CONFLICTS_BORNE):
+            found = self.configs.read(annex.config_key)
+            if found is None:
+                # The machines fall back on tag and user data; there is no token to write it with.
+                self.journal.count("ConfigurationsMissing")
+                self.journal.fact("configuration missing", annex_id=annex.annex_id)
+                break
+            configuration, etag = found
+            newer = configuration.generation - annex.generation
+            if newer > 0 or (newer == 0 and token is None):
+                break
+            try:
+                self.configs.write(
+                    annex.config_key,
+                    replace(
+                        configuration,
+                        generation=annex.generation,
+                        lease_expires_at=annex.lease_expires_at,
+                        idle_seconds=annex.idle_seconds,
+                        token=token or configuration.token,
+                    ),
+                    etag,
+                )
+            except Conflict:
+                continue
+            break
+        else:
+            raise Conflict(
+                f"The configuration of annex {annex.name} changes all the time; ask again.",
+                annex=annex.name,
+            )
+        generation = annex.generation
+        return self.change(annex, lambda a: transitions.configuration_written(a, generation))
+
+
+def _where(annex: Annex) -> dict[str, object]:
+    launch = annex.open_launch
+    attempt = launch.unsettled if launch else None
+    if attempt is None:
+        return {}
+    return {"instance_type": attempt.place.instance_type, "zone": attempt.place.zone}

@@ -1,0 +1,66 @@
+"""What the handlers work with: the ports, filled by wiring in a function and by fakes in tests."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from .interruption import Interruption
+from .reconcile import Reconciler
+from .sweep import Sweep
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from .ports import (
+        Catalog,
+        Clock,
+        Composer,
+        Compute,
+        ConfigStore,
+        Inventory,
+        Journal,
+        Ledger,
+        PoolReach,
+        Reports,
+    )
+    from .settings import Deployment, Settings
+
+
+@dataclass(frozen=True)
+class Services:
+    """One deployment, as one function sees it.
+
+    `settings` are asked for when they are needed: the sweep ends machines without them.
+    """
+
+    deployment: Deployment
+    settings: Callable[[], Settings]
+    ledger: Ledger
+    compute: Compute
+    catalog: Catalog
+    configs: ConfigStore
+    reports: Reports
+    reach: PoolReach
+    compose: Composer
+    program: Callable[[], str]
+    clock: Clock
+    journal: Journal
+    inventory: Inventory
+
+    @property
+    def reconciler(self) -> Reconciler:
+        """Carries out plans."""
+        return Reconciler(
+            self.ledger, self.compute, self.configs, self.reports, self.clock, self.journal
+        )
+
+    @property
+    def sweep(self) -> Sweep:
+        """One run through everything."""
+        return Sweep(self.ledger, self.compute, self.reconciler, self.clock, self.journal)
+
+    @property
+    def interruption(self) -> Interruption:
+        """EC2's events."""
+        return Interruption(self.ledger, self.compute, self.reconciler, self.journal)

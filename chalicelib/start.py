@@ -1,0 +1,358 @@
+"""Starting and growing: record, configuration, attempt, EC2, outcome, in this order.
+
+A crash after any of these costs at most what the record says, and the same request, sent again,
+goes on where the first one stopped.
+"""
+
+from __future__ import annotations
+
+import secrets
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from . import transitions, views, wire
+from .admission import LAUNCHES_PER_ANNEX, check_caps, check_idle, check_start
+from .asking import INLINE_BUDGET, RACES_BORNE, Asked
+from .errors import (
+    AlreadyThere,
+    AnnexEnding,
+    AnnexError,
+    AwsUnavailable,
+    BadRequest,
+    CapExceeded,
+    Conflict,
+    Forbidden,
+    NameTaken,
+    NoCapacity,
+    NoSuchAnnex,
+    QuotaExceeded,
+    Unreadable,
+)
+from .launchspec import SpecMaker
+from .lifecycle import next_place, notes
+from .model import (
+    Annex,
+    AnnexId,
+    AnnexName,
+    AnnexState,
+    Attempt,
+    Configuration,
+    Launch,
+    RefusalKind,
+    RequestRecord,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+    from datetime import datetime
+
+    from .model import Instance, Refusal
+    from .reconcile import Result
+    from .services import Services
+    from .settings import Settings
+    from .wire import StartRequest
+
+_NOT_ALLOWED = frozenset(
+    {"UnauthorizedOperation", "OptInRequired", "PendingVerification", "Blocked", "AuthFailure"}
+)
+_ENDING = (AnnexState.TERMINATING, AnnexState.TERMINATED)
+
+
+@dataclass(frozen=True)
+class Start:
+    """Handles `POST /annexes`."""
+
+    services: Services
+
+    def __call__(self, asked: Asked, request: StartRequest) -> wire.StartAnswer:
+        """Start or grow; the answer's `pending` says that the sweep goes on.
+
+        Raises any of `errors`; on NoCapacity and its like nothing is left of a new annex, and a
+        grown one is as it was.
+        """
+        deadline = self.services.clock.now() + INLINE_BUDGET
+        pool = request.pool
+        knocking = self.services.reach.check((pool.collector_host, *pool.access_points))
+        if request.dry_run:
+            return self._rehearsed(asked, request, knocking.result())
+        annex = self._recorded(asked, request)
+        annex, seen = self._configured(annex, request)
+        result = self.services.reconciler.run(annex, seen, deadline)
+        return self._answer(asked, result, knocking.result())
+
+    def _recorded(self, asked: Asked, request: StartRequest) -> Annex:
+        """The annex with this request's launch in it, whoever wrote it."""
+        for _ in range(RACES_BORNE):
+            known = asked.known_to(self.services.ledger)
+            if known is not None:
+                annex = self.services.ledger.get(known.annex_id)
+                if annex is None:
+                    raise AnnexEnding(
+                        f"Request {asked.request_id} was for an annex that has ended since: "
+                        "make a new request.",
+                        annex=request.name,
+                    )
+                return annex
+            try:
+                return self._record(asked, request)
+            except Conflict:
+                continue
+        raise Conflict(f"Others keep changing annex {request.name}; ask again.", annex=request.name)
+
+    def _record(self, asked: Asked, request: StartRequest) -> Annex:
+        ledger = self.services.ledger
+        turn = ledger.turn(asked.caller)
+        annex = self._planned(asked, request)
+        record = RequestRecord(
+            asked.caller,
+            asked.request_id,
+            asked.fingerprint,
+            annex.annex_id,
+            self.services.clock.now(),
+        )
+        if annex.version == 0:
+            saved = ledger.create(annex, record, turn)
+        else:
+            saved = ledger.save(annex, record, turn)
+        self.services.journal.fact(
+            "machines asked for",
+            annex_id=saved.annex_id,
+            annex=saved.name,
+            count=request.count,
+            lease_expires_at=saved.lease_expires_at.isoformat(),
+        )
+        return saved
+
+    def _planned(self, asked: Asked, request: StartRequest) -> Annex:
+        """The record as it would be written, after every check there is; nothing is written."""
+        settings = self.services.settings()
+        check_start(request, settings)
+        now = self.services.clock.now()
+        before = self._before(asked, request, now)
+        mine, _ = self.services.ledger.annexes(asked.caller)
+        check_caps(mine, before.annex_id if before else None, request.count, settings)
+        annex = before or self._new(asked, request, now)
+        lease = _asked_lease(request, now)
+        if before is not None and request.idle_seconds is not None:
+            ends = max(annex.lease_expires_at, lease or annex.lease_expires_at)
+            check_idle(request.idle_seconds, ends - now)
+        launch = Launch(
+            request_id=asked.request_id,
+            number=1 + max((one.number for one in annex.launches), default=0),
+            asked=request.count,
+            opened_at=now,
+            spec=self._maker(settings).make(
+                request,
+                annex.annex_id,
+                annex.identity,
+                annex.config_key,
+                max(annex.lease_expires_at, lease or annex.lease_expires_at),
+            ),
+            lease_expires_at=lease if before else None,
+            idle_seconds=request.idle_seconds if before else None,
+        )
+        if before is None:
+            return replace(annex, launches=(launch,))
+        return transitions.with_launch(annex, launch)
+
+    def _before(self, asked: Asked, request: StartRequest, now: datetime) -> Annex | None:
+        """The annex to be grown, or None for a new one; every other case is a refusal."""
+        name = request.name
+        try:
+            annex = self.services.ledger.find(AnnexName(name))
+        except Unreadable as error:
+            raise NameTaken(f"The name {name} is taken.", annex=name) from error
+        if annex is not None and annex.state is AnnexState.TERMINATED:
+            annex = None
+        if annex is None:
+            if request.grow:
+                raise NoSuchAnnex(f"There is no annex {name} to grow.", annex=name)
+            return None
+        if annex.caller != asked.caller:
+            raise NameTaken(f"The name {name} is taken: choose another.", annex=name)
+        if annex.state in _ENDING or annex.is_over(now):
+            raise AnnexEnding(
+                f"Annex {name} is ending; its name is free when its last machine is gone.",
+                annex=name,
+            )
+        if not request.grow:
+            raise AlreadyThere(
+                f"Annex {name} has {len(annex.living)} machines already: ask for grow to add "
+                f"{request.count}.",
+                annex=name,
+            )
+        if len(annex.launches) >= LAUNCHES_PER_ANNEX:
+            raise CapExceeded(
+                f"Annex {name} has been grown {LAUNCHES_PER_ANNEX} times: start another.",
+                annex=name,
+            )
+        return annex
+
+    def _new(self, asked: Asked, request: StartRequest, now: datetime) -> Annex:
+        lease = _asked_lease(request, now)
+        if lease is None or request.idle_seconds is None:
+            raise BadRequest("A new annex needs a duration and an idle time.")
+        return Annex(
+            annex_id=AnnexId(f"annex-{secrets.token_hex(8)}"),
+            name=AnnexName(request.name),
+            caller=asked.caller,
+            identity=request.identity,
+            created_at=now,
+            lease_expires_at=lease,
+            idle_seconds=request.idle_seconds,
+            retire_seconds=request.retire_seconds,
+            config_key=f"config/{secrets.token_hex(16)}.json",
+        )
+
+    def _configured(
+        self, annex: Annex, request: StartRequest
+    ) -> tuple[Annex, Sequence[Instance] | None]:
+        """Put the token where the machines find it, and look at what there is of them."""
+        reconciler = self.services.reconciler
+        if annex.state in _ENDING:
+            return annex, self._seen(annex)
+        if annex.written_generation == 0:
+            configuration = _configuration(
+                annex, request, self.services.settings(), self.services.program()
+            )
+            self.services.configs.write(annex.config_key, configuration)
+            annex = reconciler.change(
+                annex, lambda a: transitions.configuration_written(a, configuration.generation)
+            )
+            if not annex.attempts:
+                return annex, []  # nothing was ever asked of EC2 for this id
+        elif annex.written_generation < annex.generation:
+            try:
+                annex = reconciler.deliver(annex, request.token)
+            except AnnexError as error:
+                # The launch is recorded and the old token still good: growing goes on.
+                self.services.journal.trouble("not delivered", error, annex_id=annex.annex_id)
+        return annex, self._seen(annex)
+
+    def _answer(self, asked: Asked, result: Result, knocked: Sequence[str]) -> wire.StartAnswer:
+        annex = result.annex
+        launch = annex.launch_of(asked.request_id)
+        if launch is None:
+            raise Unreadable(
+                f"Annex {annex.name} has lost request {asked.request_id}.", annex=annex.name
+            )
+        if launch.closed and not launch.started:
+            raise _why_not(annex, launch)
+        # A first start needs no look at EC2: the ledger has just heard of every machine.
+        seen = [] if len(annex.launches) == 1 else self._seen(annex) or []
+        troubles = () if launch.closed else tuple(one.message for one in result.failures)
+        return wire.StartAnswer(
+            annex=views.annex_view(annex, seen),
+            asked=launch.asked,
+            started=len(launch.started),
+            pending=not launch.closed,
+            notes=(*notes(launch), *troubles, *knocked),
+        )
+
+    def _seen(self, annex: Annex) -> list[Instance] | None:
+        try:
+            return self.services.compute.instances(annex.annex_id)
+        except AnnexError as error:
+            self.services.journal.trouble(
+                "machines could not be listed", error, annex_id=annex.annex_id
+            )
+            return None
+
+    def _rehearsed(
+        self, asked: Asked, request: StartRequest, knocked: Sequence[str]
+    ) -> wire.StartAnswer:
+        annex = self._planned(asked, request)
+        launch = annex.launches[-1]
+        place = next_place(launch)
+        if place is None:
+            raise BadRequest("There is no type and subnet to try.")
+        attempt = Attempt(
+            f"rehearsal-{secrets.token_hex(8)}", place, launch.asked, self.services.clock.now()
+        )
+        refusal = self.services.compute.rehearse(launch.spec, attempt)
+        if refusal is not None:
+            refused = replace(attempt, settled=True, refusal=refusal)
+            raise _why_not(annex, replace(launch, attempts=(refused,), closed="dry run"))
+        return wire.StartAnswer(
+            annex=views.annex_view(annex, []),
+            asked=launch.asked,
+            started=0,
+            pending=False,
+            notes=("This was a dry run: nothing was started.", *knocked),
+        )
+
+    def _maker(self, settings: Settings) -> SpecMaker:
+        return SpecMaker(
+            self.services.catalog,
+            self.services.compose,
+            settings,
+            self.services.deployment.name,
+        )
+
+
+def _asked_lease(request: StartRequest, now: datetime) -> datetime | None:
+    if request.duration_seconds is None:
+        return None
+    return now + timedelta(seconds=request.duration_seconds)
+
+
+def _configuration(
+    annex: Annex, request: StartRequest, settings: Settings, program: str
+) -> Configuration:
+    admin = request.admin
+    return Configuration(
+        annex_name=annex.name,
+        annex_id=annex.annex_id,
+        generation=annex.generation,
+        lease_expires_at=annex.lease_expires_at,
+        idle_seconds=annex.idle_seconds,
+        retire_seconds=annex.retire_seconds,
+        vacate_seconds=settings.vacate_seconds,
+        dead_man_margin_seconds=settings.dead_man_margin_seconds,
+        unjoined_limit_seconds=settings.unjoined_limit_seconds,
+        identity=annex.identity,
+        owners=request.owners or (() if request.any_owner else (annex.identity,)),
+        any_owner=request.any_owner,
+        collector_host=request.pool.collector_host,
+        trust_domain=request.pool.trust_domain,
+        access_points=request.pool.access_points,
+        config_files=request.config_files,
+        program=program,
+        token=request.token,
+        admin=None
+        if admin is None
+        else {"key_name": admin.key_name, "identity": admin.identity, "key": admin.key},
+    )
+
+
+def _why_not(annex: Annex, launch: Launch) -> AnnexError:
+    """The error for a launch that started nothing: what EC2 said, place by place."""
+    refusals = [one.refusal for one in launch.attempts if one.refusal is not None]
+    told = " ".join(notes(replace(launch, closed="")))
+    if not refusals:
+        if annex.state in _ENDING and annex.reason:
+            return AnnexEnding(
+                f"Annex {annex.name} has ended before any machine was started: {annex.reason}.",
+                annex=annex.name,
+            )
+        return AwsUnavailable(
+            f"EC2 has not answered for annex {annex.name}: {launch.closed}.", annex=annex.name
+        )
+    kind = _error_for(refusals)
+    return kind(
+        f"No machine was started for annex {annex.name}, and nothing is running that was not "
+        f"before. {told}",
+        annex=annex.name,
+    )
+
+
+def _error_for(refusals: Sequence[Refusal]) -> type[AnnexError]:
+    last = refusals[-1]
+    if last.kind is RefusalKind.FATAL:
+        return Forbidden if last.code in _NOT_ALLOWED else BadRequest
+    if last.kind is RefusalKind.SPENT:
+        return AwsUnavailable
+    if all(one.kind is RefusalKind.QUOTA for one in refusals):
+        return QuotaExceeded
+    return NoCapacity

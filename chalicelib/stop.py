@@ -1,0 +1,44 @@
+"""Stopping: the record first, so that nothing more is launched; then the machines, at once."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from . import transitions, views, wire
+from .asking import owned
+from .errors import AnnexError
+
+if TYPE_CHECKING:
+    from .model import Annex, AnnexName, CallerId, Instance
+    from .services import Services
+
+
+@dataclass(frozen=True)
+class Stop:
+    """Handles `DELETE /annexes/{name}`."""
+
+    services: Services
+
+    def __call__(self, caller: CallerId, name: AnnexName) -> wire.AnnexView:
+        """End the annex; safe to repeat. What cannot be done now is done by the next sweep.
+
+        EC2's terminate shuts each machine down in good order, and HTCondor with it: the
+        configuration object is not needed for that and stays until they are gone.
+        """
+        annex = owned(self.services.ledger, name, caller)
+        annex = self.services.reconciler.change(
+            annex, lambda a: transitions.begin_ending(a, "stopped by its owner")
+        )
+        annex = self.services.reconciler.run(annex, self._machines(annex)).annex
+        return views.annex_view(annex, self._machines(annex) or [])
+
+    def _machines(self, annex: Annex) -> list[Instance] | None:
+        try:
+            return self.services.compute.instances(annex.annex_id)
+        except AnnexError as error:
+            # The ids in the ledger are enough to end what is known.
+            self.services.journal.trouble(
+                "machines could not be listed", error, annex_id=annex.annex_id
+            )
+            return None

@@ -1,0 +1,103 @@
+"""An annex as callers get to see it: ledger and EC2 joined, words for why, and no secret."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from . import wire
+from .iso import iso
+from .lifecycle import notes, requested
+from .model import Annex, AnnexState, InstanceState
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from .model import Instance, InstanceId, Report
+
+
+def annex_view(
+    annex: Annex, seen: Sequence[Instance], reports: Mapping[InstanceId, Report] | None = None
+) -> wire.AnnexView:
+    """The whole annex. Machines that EC2 does not show yet are shown as the ledger has them."""
+    told = reports or {}
+    shown = {one.instance_id for one in seen}
+    instances = [instance_view(one, told.get(one.instance_id)) for one in seen]
+    instances += [
+        wire.InstanceView(
+            instance_id=instance_id,
+            instance_type=attempt.place.instance_type,
+            zone=attempt.place.zone,
+            lifecycle="on-demand",
+            state=InstanceState.PENDING,
+            launched_at=iso(attempt.called_at),
+        )
+        for attempt in annex.attempts
+        for instance_id in attempt.started
+        if instance_id not in shown and instance_id not in annex.ended
+    ]
+    return wire.AnnexView(
+        name=annex.name,
+        annex_id=annex.annex_id,
+        owner=annex.identity,
+        state=annex.state,
+        created_at=iso(annex.created_at),
+        lease_expires_at=iso(annex.lease_expires_at),
+        idle_seconds=annex.idle_seconds,
+        requested=requested(annex),
+        reason=reason(annex),
+        instances=tuple(sorted(instances, key=lambda one: (one.launched_at, one.instance_id))),
+    )
+
+
+def annex_summary(annex: Annex, seen: Sequence[Instance]) -> wire.AnnexSummary:
+    """One line of a list."""
+    return wire.AnnexSummary(
+        name=annex.name,
+        annex_id=annex.annex_id,
+        owner=annex.identity,
+        state=annex.state,
+        created_at=iso(annex.created_at),
+        lease_expires_at=iso(annex.lease_expires_at),
+        idle_seconds=annex.idle_seconds,
+        requested=requested(annex),
+        reason=reason(annex),
+        instance_counts=dict(Counter(str(one.state) for one in seen)),
+    )
+
+
+def instance_view(instance: Instance, report: Report | None) -> wire.InstanceView:
+    """One machine: EC2's state, and its own last word."""
+    return wire.InstanceView(
+        instance_id=instance.instance_id,
+        instance_type=instance.instance_type,
+        zone=instance.zone,
+        lifecycle=instance.lifecycle,
+        state=instance.state,
+        launched_at=iso(instance.launched_at),
+        private_dns_name=instance.private_dns_name,
+        phase=report.phase if report else "",
+        reason=_why(instance, report),
+    )
+
+
+def reason(annex: Annex) -> str:
+    """Why the annex is as it is, or how its last launch went; empty where all is well."""
+    if annex.reason or annex.state is AnnexState.TERMINATED:
+        return annex.reason
+    launch = annex.open_launch or (annex.launches[-1] if annex.launches else None)
+    if launch is None or launch.closed == "complete":
+        return ""
+    if not launch.closed and not launch.attempts:
+        return "about to ask EC2 for machines"
+    return " ".join(notes(launch)) or f"waiting for {launch.missing} of {launch.asked} machines"
+
+
+def _why(instance: Instance, report: Report | None) -> str:
+    if report is not None and report.reason:
+        return report.reason
+    if not instance.state.is_endable:
+        return instance.state_reason
+    if instance.state in (InstanceState.STOPPED, InstanceState.STOPPING):
+        return "stopped; it will be ended with the annex"
+    return ""

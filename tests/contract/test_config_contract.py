@@ -1,0 +1,174 @@
+"""Configuration objects and reports: where tokens lie, and what machines may say."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from datetime import UTC, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chalicelib.errors import Conflict, Unreadable
+from chalicelib.model import AnnexId, AnnexName, Configuration, InstanceId, Report
+from chalicelib.s3_config import S3ConfigStore
+from chalicelib.s3_reports import S3Reports
+from tests.fakes.world import FakeConfigs
+
+if TYPE_CHECKING:
+    from chalicelib.ports import ConfigStore
+    from tests.contract.conftest import Account
+
+NOW = datetime(2026, 11, 24, 16, tzinfo=UTC)
+KEY = "config/0123456789abcdef0123456789abcdef.json"
+CONFIGURATION = Configuration(
+    annex_name=AnnexName("foo"),
+    annex_id=AnnexId("annex-1"),
+    generation=1,
+    lease_expires_at=NOW,
+    idle_seconds=900,
+    retire_seconds=300,
+    vacate_seconds=30,
+    dead_man_margin_seconds=300,
+    unjoined_limit_seconds=900,
+    identity="alice@pool.example",
+    owners=("alice@pool.example",),
+    any_owner=False,
+    collector_host="cm.pool.example:9618",
+    trust_domain="pool.example",
+    access_points=("ap.pool.example:9618",),
+    config_files={"a.config": "X = 1\n"},
+    program="cHJvZ3JhbQ==",
+    token="the-token",
+    admin={"key_name": "annex-foo-admin", "identity": "admin@foo.annex", "key": "a2V5"},
+)
+
+
+@pytest.fixture(params=["fake", "s3"])
+def store(request: pytest.FixtureRequest) -> ConfigStore:
+    if request.param == "fake":
+        return FakeConfigs()
+    account: Account = request.getfixturevalue("account")
+    account.client("s3").create_bucket(Bucket=account.bucket)
+    return S3ConfigStore(account.client("s3"), account.bucket, account.account)
+
+
+def test_what_is_written_is_read_back_whole(store: ConfigStore) -> None:
+    store.write(KEY, CONFIGURATION)
+    found = store.read(KEY)
+    assert found is not None
+    assert found[0] == CONFIGURATION
+
+
+def test_what_is_not_there_is_none(store: ConfigStore) -> None:
+    assert store.read(KEY) is None
+
+
+def test_second_of_two_writers_over_one_version_loses(store: ConfigStore) -> None:
+    store.write(KEY, CONFIGURATION)
+    found = store.read(KEY)
+    assert found is not None
+    etag = found[1]
+    newer = replace(CONFIGURATION, generation=2, lease_expires_at=NOW + timedelta(hours=1))
+    store.write(KEY, newer, etag)
+    with pytest.raises(Conflict):
+        store.write(KEY, replace(CONFIGURATION, generation=3), etag)
+    again = store.read(KEY)
+    assert again is not None
+    assert again[0] == newer
+
+
+def test_write_over_what_has_been_deleted_loses(store: ConfigStore) -> None:
+    store.write(KEY, CONFIGURATION)
+    found = store.read(KEY)
+    assert found is not None
+    store.delete(KEY)
+    with pytest.raises(Conflict):
+        store.write(KEY, CONFIGURATION, found[1])
+
+
+def test_deleting_twice_is_deleting_once(store: ConfigStore) -> None:
+    store.write(KEY, CONFIGURATION)
+    store.delete(KEY)
+    store.delete(KEY)
+    assert store.read(KEY) is None
+
+
+# What S3 alone can show
+
+
+def test_object_is_what_the_machines_expect(account: Account) -> None:
+    """The format of docs/architecture.md, to the letter."""
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=account.bucket)
+    S3ConfigStore(s3, account.bucket, account.account).write(KEY, CONFIGURATION)
+    document = json.loads(s3.get_object(Bucket=account.bucket, Key=KEY)["Body"].read())
+    assert document == {
+        "format": 1,
+        "annex_name": "foo",
+        "annex_id": "annex-1",
+        "generation": 1,
+        "lease_expires_at": "2026-11-24T16:00:00Z",
+        "idle_seconds": 900,
+        "retire_seconds": 300,
+        "vacate_seconds": 30,
+        "dead_man_margin_seconds": 300,
+        "unjoined_limit_seconds": 900,
+        "ending": False,
+        "identity": "alice@pool.example",
+        "owners": ["alice@pool.example"],
+        "any_owner": False,
+        "pool": {
+            "collector_host": "cm.pool.example:9618",
+            "trust_domain": "pool.example",
+            "access_points": ["ap.pool.example:9618"],
+        },
+        "token": "the-token",
+        "admin": {"key_name": "annex-foo-admin", "identity": "admin@foo.annex", "key": "a2V5"},
+        "config_files": {"a.config": "X = 1\n"},
+        "program": "cHJvZ3JhbQ==",
+    }
+
+
+@pytest.mark.parametrize("body", [b"{", b"[]", b'{"token": "the-token"}', b"\xff"])
+def test_unreadable_object_is_told_without_its_text(account: Account, body: bytes) -> None:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=account.bucket)
+    s3.put_object(Bucket=account.bucket, Key=KEY, Body=body)
+    with pytest.raises(Unreadable) as told:
+        S3ConfigStore(s3, account.bucket, account.account).read(KEY)
+    assert "token" not in str(told.value)
+    assert told.value.__cause__ is None
+
+
+def _reports(account: Account, **objects: Any) -> S3Reports:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=account.bucket)
+    for instance_id, body in objects.items():
+        key = f"reports/AROAROLE:{instance_id.replace('_', '-')}"
+        s3.put_object(Bucket=account.bucket, Key=key, Body=body)
+    return S3Reports(s3, account.bucket, account.account, lambda: "AROAROLE")
+
+
+def test_reports_are_read_by_the_roles_id_and_the_machines(account: Account) -> None:
+    told = json.dumps({"instance_id": "i-1", "phase": "joined", "reason": "", "events": []})
+    reports = _reports(account, i_1=told)
+    assert reports.read([InstanceId("i-1"), InstanceId("i-2")]) == {
+        InstanceId("i-1"): Report("joined", "")
+    }
+
+
+@pytest.mark.parametrize(
+    "body",
+    ["{", "[]", '{"phase": 1}', '{"phase": "x", "reason": "' + "x" * 20000 + '"}', b"\xff\xfe"],
+)
+def test_report_that_makes_no_sense_is_none(account: Account, body: Any) -> None:
+    assert _reports(account, i_1=body).read([InstanceId("i-1")]) == {}
+
+
+def test_report_is_one_short_printable_line(account: Account) -> None:
+    evil = json.dumps({"phase": "x\x1b[2J", "reason": "a\nb\x00" + "c" * 1000})
+    report = _reports(account, i_1=evil).read([InstanceId("i-1")])[InstanceId("i-1")]
+    assert report.phase == "x [2J"
+    assert report.reason.startswith("a b ")
+    assert len(report.reason) <= 300

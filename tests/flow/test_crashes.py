@@ -1,0 +1,269 @@
+"""The function dies before or after any call through any port, and at most two sweeps repair it.
+
+Every scenario is first run whole, which gives the points; then once for each point and each way of
+dying there. A port method that no scenario passes fails the suite.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections import Counter
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from chalicelib import ports
+from chalicelib.errors import AwsUnavailable
+from chalicelib.model import AnnexState, InstanceState
+from tests.fakes.faults import Crash
+from tests.fakes.world import World
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+LIVING = (AnnexState.LAUNCHING, AnnexState.ACTIVE)
+
+
+@dataclass(frozen=True)
+class Scenario:
+    """`before` is not broken, `act` is; `repeat` is what the client does that got no answer."""
+
+    name: str
+    before: Callable[[World], Any]
+    act: Callable[[World, Any], Any]
+    machines: tuple[int, int]  # without and with the client's repeat; -1: either all or none
+    repeats: bool = True
+
+
+def start_body(world: World) -> Any:
+    return world.body(count=3)
+
+
+def with_annex(world: World) -> Any:
+    world.start(count=2)
+    world.sweep()
+
+
+def grow_body(world: World) -> Any:
+    with_annex(world)
+    body = world.body(count=3, grow=True, duration_seconds=7200)
+    del body["idle_seconds"]
+    return body
+
+
+def partial_grow_body(world: World) -> Any:
+    body = grow_body(world)
+    world.compute.free = {("m7i.large", "us-east-1a"): 1}
+    return body
+
+
+def renew_body(world: World) -> Any:
+    with_annex(world)
+    return {"request_id": world.new_request_id(), "duration_seconds": 7200, "token": "fresh"}
+
+
+def patch(world: World, body: Any) -> Any:
+    return world.call("PATCH", "/annexes/{name}", body, name="foo")
+
+
+def post(world: World, body: Any) -> Any:
+    return world.post(body)
+
+
+def stop(world: World, _: Any) -> Any:
+    return world.stop()
+
+
+def sweep(world: World, _: Any) -> Any:
+    return world.services.sweep.run()
+
+
+def no_capacity(world: World) -> Any:
+    world.compute.free = {("m7i.large", "us-east-1a"): 0, ("m7i.large", "us-east-1b"): 0}
+    return start_body(world)
+
+
+def pending_launch(world: World) -> None:
+    """A launch whose call got no answer, a minute ago."""
+
+    def watch(point: str) -> None:
+        if point == "after compute.launch":
+            raise AwsUnavailable("no answer")
+
+    world.faults.watch = watch
+    world.start(count=2)
+    world.faults.disarm()
+    world.clock.tick(60)
+
+
+def lease_over(world: World) -> None:
+    with_annex(world)
+    world.clock.tick(3600)
+
+
+def stopped(world: World) -> None:
+    with_annex(world)
+    world.stop()
+    world.clock.tick(60)
+
+
+def orphaned(world: World) -> None:
+    world.sweep()
+    world.clock.tick(1)
+    world.start(count=2)
+    annex = world.annex()
+    del world.ledger.records[annex.annex_id]
+    del world.ledger.names[annex.name]
+    world.configs.objects.clear()
+    world.clock.tick(600)
+
+
+def last_machine_ended(world: World) -> Any:
+    world.start(count=1)
+    (only,) = world.running()
+    world.sweep()
+    world.compute.become(only, InstanceState.SHUTTING_DOWN)
+    world.clock.tick(40)
+    return only
+
+
+def event(world: World, only: Any) -> Any:
+    return world.services.interruption.state_changed(only, "terminated")
+
+
+def show(world: World, _: Any) -> Any:
+    return world.show()
+
+
+SCENARIOS = (
+    Scenario("start", start_body, post, (-1, 3)),
+    Scenario("start without capacity", no_capacity, post, (0, 0)),
+    Scenario("grow", grow_body, post, (-1, 5)),
+    Scenario("grow over two zones", partial_grow_body, post, (-1, 5)),
+    Scenario("renew", renew_body, patch, (2, 2)),
+    Scenario("stop", with_annex, stop, (-1, 0)),
+    Scenario("show", with_annex, show, (2, 2)),
+    Scenario("sweep over a pending launch", pending_launch, sweep, (2, 2), repeats=False),
+    Scenario("sweep over an ended lease", lease_over, sweep, (0, 0), repeats=False),
+    Scenario("sweep over a stopped annex", stopped, sweep, (0, 0), repeats=False),
+    Scenario("sweep over orphans", orphaned, sweep, (0, 0), repeats=False),
+    Scenario("event of the last machine", last_machine_ended, event, (0, 0), repeats=False),
+)
+DEATHS: tuple[BaseException, ...] = (
+    Crash("killed"),
+    AwsUnavailable("silence"),
+    ValueError("a defect"),
+)
+POINTS: Counter[str] = Counter()
+PASSED: set[str] = set()
+
+
+def points_of(scenario: Scenario) -> list[str]:
+    """Every point that the unbroken scenario passes."""
+    world = World()
+    given = scenario.before(world)
+    world.faults.disarm()
+    scenario.act(world, given)
+    return world.faults.points
+
+
+def check_promises(world: World) -> None:
+    """What holds whatever happened, once two sweeps have run."""
+    for machine in world.compute.running():
+        assert machine.annex_id is not None
+        annex = world.ledger.records.get(machine.annex_id)
+        assert annex is not None, f"{machine.instance_id} belongs to nobody"
+        assert annex.state in LIVING, f"{machine.instance_id} outlives its annex"
+        assert not annex.is_over(world.clock.now()), f"{machine.instance_id} outlives its lease"
+        assert machine.instance_id in annex.living, f"{machine.instance_id} is not in the ledger"
+        assert machine.lease_tag == annex.lease_expires_at
+    for annex in world.ledger.records.values():
+        running = {one.instance_id for one in world.compute.running(annex.annex_id)}
+        assert set(annex.living) <= running, "the ledger knows machines that are not there"
+        for launch in annex.launches:
+            assert len(launch.started) <= launch.asked, "launched twice"
+        if annex.state in LIVING and annex.written_generation:
+            found = world.configs.objects[annex.config_key][0]
+            assert found.lease_expires_at == annex.lease_expires_at
+            assert annex.written_generation == annex.generation
+        if annex.state is AnnexState.TERMINATED:
+            assert annex.config_key not in world.configs.objects
+
+
+def broken_at(scenario: Scenario, at: int, error: BaseException, *, repeat: bool) -> World:
+    """The scenario, broken at one point; then the client's repeat, if it does, and two sweeps."""
+    world = World()
+    given = scenario.before(world)
+    world.faults.disarm()
+    world.faults.at, world.faults.error = at, error
+    with suppress(Crash, AwsUnavailable, ValueError):
+        scenario.act(world, given)
+    world.faults.disarm()
+    if repeat:
+        world.clock.tick(5)
+        scenario.act(world, given)
+    world.sweep()
+    world.sweep()
+    return world
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=lambda one: one.name)
+def test_every_crash_is_repaired_by_two_sweeps(scenario: Scenario) -> None:
+    points = points_of(scenario)
+    PASSED.update(point.split(" ")[1] for point in points)
+    for at, point in enumerate(points):
+        for error in DEATHS:
+            for repeat in (False, True) if scenario.repeats else (False,):
+                world = broken_at(scenario, at, error, repeat=repeat)
+                where = f"{scenario.name}, {error!r} {point} ({at}), repeat: {repeat}"
+                POINTS[scenario.name] += 1
+                try:
+                    check_promises(world)
+                    _check_machines(scenario, world, repeat=repeat)
+                    _check_end(world)
+                except AssertionError as broken:
+                    raise AssertionError(f"{where}: {broken}") from broken
+
+
+def _check_machines(scenario: Scenario, world: World, *, repeat: bool) -> None:
+    """Nothing asked for is lost, nothing is there twice."""
+    expected = scenario.machines[1 if repeat else 0]
+    running = len(world.compute.running())
+    if expected >= 0:
+        assert running == expected, f"{running} machines run, not {expected}"
+    else:
+        whole = scenario.machines[1]
+        world_before = {"start": 0, "grow": 2, "grow over two zones": 2, "stop": 2}[scenario.name]
+        assert running in (world_before, whole), f"{running} machines run"
+
+
+def _check_end(world: World) -> None:
+    """By the last lease's end all is over, with nobody's help but the sweep's."""
+    world.clock.tick(7200)
+    world.sweep()
+    assert world.compute.running() == [], "machines outlive every lease"
+    for _ in range(6):
+        world.sweep()
+    states = {annex.state for annex in world.ledger.records.values()}
+    assert states <= {AnnexState.TERMINATED}, "an annex never ends"
+    assert world.configs.objects == {}, "a configuration stays behind"
+
+
+def test_every_port_call_has_its_crash() -> None:
+    """Runs after the others, and counts."""
+    passed = PASSED or {point.split(" ")[1] for one in SCENARIOS for point in points_of(one)}
+    elsewhere = {"compute.rehearse"}  # a dry run, which changes nothing
+    for name, protocol in (
+        ("ledger", ports.Ledger),
+        ("compute", ports.Compute),
+        ("catalog", ports.Catalog),
+        ("configs", ports.ConfigStore),
+        ("reports", ports.Reports),
+    ):
+        for method, _ in inspect.getmembers(protocol, inspect.isfunction):
+            if not method.startswith("_"):
+                assert f"{name}.{method}" in passed | elsewhere
+    told = f"{sum(POINTS.values())} crashes in {len(SCENARIOS)} scenarios: {dict(POINTS)}"
+    print(f"\n{told}")  # noqa: T201  the count is what one wants to read

@@ -1,0 +1,140 @@
+"""Names, settings, policies: what the deployment is told, and what it is allowed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from chalicelib.errors import NotSetUp
+from chalicelib.settings import Deployment, read_settings
+
+ROOT = Path(__file__).parents[2]
+ARN = "arn:aws-us-gov:lambda:us-gov-west-1:123456789012:function:htcondor-annex-dev-sweep"
+
+
+def policy(name: str) -> list[dict[str, Any]]:
+    document = json.loads((ROOT / ".chalice" / f"policy-{name}.json").read_text())
+    return list(document["Statement"])
+
+
+def test_names_follow_from_the_functions_own_arn() -> None:
+    deployment = Deployment.of("htcondor-annex", ARN)
+    assert deployment.region == "us-gov-west-1"
+    assert deployment.partition == "aws-us-gov"
+    assert deployment.bucket == "htcondor-annex-123456789012-us-gov-west-1"
+    assert deployment.table == "htcondor-annex-ledger"
+    assert deployment.function() == "htcondor-annex-dev"
+    assert deployment.function("sweep") == "htcondor-annex-dev-sweep"
+
+
+def test_arn_of_something_else_is_refused() -> None:
+    with pytest.raises(ValueError, match="function"):
+        Deployment.of("htcondor-annex", "arn:aws:s3:us-east-1:1:bucket:x")
+
+
+def test_settings_have_defaults_and_ignore_what_they_do_not_know() -> None:
+    text = json.dumps(
+        {
+            "subnets": ["subnet-1"],
+            "security_group": "sg-1",
+            "instance_profile_arn": "arn",
+            "instance_role_id": "AROA",
+            "max_lease_seconds": 60,
+            "from_a_newer_client": 1,
+        }
+    )
+    settings = read_settings("/x", text)
+    assert settings.max_lease_seconds == 60
+    assert settings.max_instances_per_annex == 100
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"subnets": 1}'])
+def test_settings_that_cannot_be_read_name_the_parameter(text: str) -> None:
+    with pytest.raises(NotSetUp, match="/htcondor-annex/settings"):
+        read_settings("/htcondor-annex/settings", text)
+
+
+@pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
+def test_no_policy_says_everything(name: str) -> None:
+    for statement in policy(name):
+        assert statement["Effect"] == "Allow"
+        assert not any("*" in action for action in statement["Action"])
+        if statement["Resource"] == "*":
+            assert all(action.startswith("ec2:Describe") for action in statement["Action"])
+
+
+@pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
+def test_machines_are_launched_tagged_and_ended_by_their_tag_alone(name: str) -> None:
+    tag = "htcondor:AnnexDeployment"
+    by_action: dict[str, list[dict[str, Any]]] = {}
+    for statement in policy(name):
+        for action in statement["Action"]:
+            by_action.setdefault(action, []).append(statement)
+    (terminate,) = by_action["ec2:TerminateInstances"]
+    assert terminate["Condition"] == {"StringEquals": {f"aws:ResourceTag/{tag}": "htcondor-annex"}}
+    launched = [one for one in by_action["ec2:RunInstances"] if ":instance/" in str(one)]
+    assert all(
+        one["Condition"] == {"StringEquals": {f"aws:RequestTag/{tag}": "htcondor-annex"}}
+        for one in launched
+    )
+    assert all("Condition" in one for one in by_action["ec2:CreateTags"])
+    (handed,) = by_action["iam:PassRole"]
+    assert handed["Resource"].endswith(":role/htcondor-annex-instance")
+    assert handed["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+
+
+def test_each_function_has_its_own_policy_and_time() -> None:
+    stage = json.loads((ROOT / ".chalice" / "config.json").read_text())["stages"]["dev"]
+    functions = stage["lambda_functions"]
+    assert {one["iam_policy_file"] for one in functions.values()} == {
+        "policy-api.json",
+        "policy-sweep.json",
+        "policy-interruption.json",
+    }
+    assert functions["api_handler"]["lambda_timeout"] == 29  # API Gateway waits no longer
+    assert functions["sweep"]["lambda_timeout"] > 60
+
+
+def test_importing_the_app_asks_nothing_of_aws() -> None:
+    """No credentials, no region, and a socket that would tell."""
+    script = (
+        "import socket\n"
+        "def no(*a, **k): raise SystemExit('a call at import time')\n"
+        "socket.socket.connect = no\n"
+        "import app\n"
+        "print(sorted(app.app.routes))\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", script],
+        cwd=ROOT,
+        env={"PATH": "/usr/bin:/bin"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "/annexes/{name}" in done.stdout
+
+
+def test_app_has_neither_logic_nor_aws() -> None:
+    tree = ast.parse((ROOT / "app.py").read_text())
+    imported = {
+        name
+        for node in ast.walk(tree)
+        for name in (
+            [alias.name for alias in node.names]
+            if isinstance(node, ast.Import)
+            else [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else []
+        )
+    }
+    assert not any(one.startswith("boto") for one in imported)
+    logic = (ast.If, ast.For, ast.While, ast.Try)
+    assert not any(isinstance(node, logic) for node in ast.walk(tree))
