@@ -109,7 +109,7 @@ def test_in_the_foreground_a_signal_ends_it_in_good_order(state: Path, number: i
         stderr=subprocess.STDOUT,
         text=True,
     ) as process:
-        eventually(lambda: (state / "account.json").exists())
+        eventually((state / "account.json").exists)
         process.send_signal(number)
         output, _ = process.communicate(timeout=20)
     assert process.returncode == 0
