@@ -24,7 +24,9 @@ class Account:
     def __init__(self) -> None:
         self.state = Path(os.environ.get("ANNEX_LOCAL_STATE", ROOT / ".local"))
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+        # A home of its own: setup writes ~/.condor/user_config, and yours is none of its business.
+        home = self.state / "administrator"
+        env = {**os.environ, "PATH": path, "HOME": str(home), "PYTHONUNBUFFERED": "1"}
         self.admin = Terminal("administrator$", cwd=str(ROOT), env=env)
         self.user = Terminal("alice@ap$", (*LOCAL, "run"), cwd=str(ROOT), env=env)
 
@@ -32,6 +34,7 @@ class Account:
         """Bring the account up and give the administrator its environment."""
         say("A local AWS account, and an HTCondor pool of two hosts")
         self.admin.type("python -m local up --detach")
+        Path((self.admin.env or {})["HOME"]).mkdir(exist_ok=True)
         exports = self.admin.type('eval "$(python -m local env)"; export -p', shown=ENV_SHOWN)
         self.admin.env = {**(self.admin.env or {}), **parse_exports(exports)}
 
