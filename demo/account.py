@@ -35,7 +35,8 @@ class Account:
         say("A local AWS account, and an HTCondor pool of two hosts")
         self.admin.type("python -m local up --detach")
         Path((self.admin.env or {})["HOME"]).mkdir(exist_ok=True)
-        exports = self.admin.type('eval "$(python -m local env)"; export -p', shown=ENV_SHOWN)
+        self.admin.type('eval "$(python -m local env)"')
+        exports = self.admin.quiet('eval "$(python -m local env)"; export -p')
         self.admin.env = {**(self.admin.env or {}), **parse_exports(exports)}
 
     def down(self) -> None:
@@ -57,9 +58,6 @@ class Account:
         """Root's terminal on a host of the account: cm, ap, or an instance's console."""
         prefix = (*LOCAL, "run", "--host", host, "--user", "root")
         return Terminal(f"root@{host}#", prefix, cwd=self.admin.cwd, env=self.admin.env)
-
-
-ENV_SHOWN = 'eval "$(python -m local env)"'
 
 
 def parse_exports(text: str) -> dict[str, str]:

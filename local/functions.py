@@ -108,7 +108,7 @@ class Functions:
 
     def _limits(self, name: str, region: str) -> Limits:
         configs = self._function(name, region).event_invoke_config
-        config = configs[0] if configs else {}
+        config = configs[0].config if configs else {}
         retries = config.get("MaximumRetryAttempts")
         age = config.get("MaximumEventAgeInSeconds")
         limits = Limits()
