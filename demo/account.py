@@ -24,7 +24,9 @@ class Account:
     def __init__(self) -> None:
         self.state = Path(os.environ.get("ANNEX_LOCAL_STATE", ROOT / ".local"))
         path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
-        env = {**os.environ, "PATH": path, "PYTHONUNBUFFERED": "1"}
+        # A home of its own: setup writes ~/.condor/user_config, and yours is none of its business.
+        home = self.state / "administrator"
+        env = {**os.environ, "PATH": path, "HOME": str(home), "PYTHONUNBUFFERED": "1"}
         self.admin = Terminal("administrator$", cwd=str(ROOT), env=env)
         self.user = Terminal("alice@ap$", (*LOCAL, "run"), cwd=str(ROOT), env=env)
 
@@ -32,7 +34,9 @@ class Account:
         """Bring the account up and give the administrator its environment."""
         say("A local AWS account, and an HTCondor pool of two hosts")
         self.admin.type("python -m local up --detach")
-        exports = self.admin.type('eval "$(python -m local env)"; export -p', shown=ENV_SHOWN)
+        Path((self.admin.env or {})["HOME"]).mkdir(exist_ok=True)
+        self.admin.type('eval "$(python -m local env)"')
+        exports = self.admin.quiet('eval "$(python -m local env)"; export -p')
         self.admin.env = {**(self.admin.env or {}), **parse_exports(exports)}
 
     def down(self) -> None:
@@ -54,9 +58,6 @@ class Account:
         """Root's terminal on a host of the account: cm, ap, or an instance's console."""
         prefix = (*LOCAL, "run", "--host", host, "--user", "root")
         return Terminal(f"root@{host}#", prefix, cwd=self.admin.cwd, env=self.admin.env)
-
-
-ENV_SHOWN = 'eval "$(python -m local env)"'
 
 
 def parse_exports(text: str) -> dict[str, str]:

@@ -10,6 +10,8 @@ from demo.account import ROOT
 from demo.terminal import expect, say
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from demo.account import Account
     from demo.terminal import Terminal
 
@@ -37,9 +39,9 @@ def configure_pool(account: Account) -> None:
     say("The pool's administrator allows annexes, once")
     folder = account.state / POOL_FOLDER
     account.admin.type(
-        f"annex-client setup --pool --pool-user alice@pool.example --pool-dir {folder}"
+        f"annex-client setup --pool --pool-users alice@pool.example --pool-dir {folder}"
     )
-    install_pool_files(account)
+    install_pool_files(account, folder)
     say("alice gets AWS keys that may call the annex's API, and nothing else")
     keys = account.admin.type(
         f"python -m demo.aws user annex-user htcondor-annex-user {account.state}/annex-user.json"
@@ -48,9 +50,33 @@ def configure_pool(account: Account) -> None:
     give_keys(account, json.loads((account.state / "annex-user.json").read_text()))
 
 
-def install_pool_files(account: Account) -> None:
-    """Copy the two configuration files and the signing key to where `setup --pool` said."""
-    raise NotImplementedError
+def install_pool_files(account: Account, folder: Path) -> None:
+    """Do on both hosts of the pool what the two files say in their comments."""
+    manager, access_point = account.on("cm"), account.on("ap")
+    for terminal, file in (
+        (manager, "60-annex-central-manager.config"),
+        (access_point, "60-annex-access-point.config"),
+    ):
+        terminal.type(
+            f"cat > /etc/condor/config.d/{file}",
+            answer=(folder / file).read_text(),
+            shown=f"cp {file} /etc/condor/config.d/",
+        )
+    manager.type(
+        "(umask 077; head -c 48 /dev/urandom | base64 -w0 > /etc/condor/passwords.d/annex)"
+    )
+    key = manager.quiet("cat /etc/condor/passwords.d/annex")
+    access_point.type(
+        "(umask 077; cat > /etc/condor/passwords.d/annex)",
+        answer=key,
+        shown="scp -p cm:/etc/condor/passwords.d/annex /etc/condor/passwords.d/annex",
+    )
+    manager.type("_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS=FS condor_reconfig")
+    access_point.type("install -d -m 1777 /var/lib/condor-annex-sockets")
+    access_point.type("systemctl restart condor")
+    account.user.wait(
+        "the schedd", lambda: account.user.quiet("condor_status -schedd -af Name"), 120
+    )
 
 
 def give_keys(account: Account, keys: dict[str, str]) -> None:

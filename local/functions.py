@@ -7,17 +7,19 @@ from __future__ import annotations
 
 import io
 import json
-import logging
 import os
 import sys
 import threading
+import time
 import zipfile
 from collections.abc import Callable, Mapping
+from functools import partial
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from moto.awslambda.models import LambdaBackend, lambda_backends
 
+from local.asynchronous import Asynchronous, Event, Limits
 from local.callers import ACCOUNT
 from local.errors import AwsError
 from local.processes import Processes
@@ -29,7 +31,8 @@ if TYPE_CHECKING:
     from local.later import Later
     from local.options import Options
 
-log = logging.getLogger(__name__)
+# Lambda keeps an idle environment for some minutes, and says no more about it.
+IDLE_SECONDS = 120.0
 
 RoleKeys = Callable[[str, str], Mapping[str, str]]  # (role ARN, session name) -> AWS_* variables
 
@@ -47,7 +50,7 @@ class Functions:
         self.place = place
         self._state = state
         self._role_keys = role_keys
-        self._options = options
+        self._asynchronous = Asynchronous(self.invoke, self._limits, options, later)
         self._later = later
         self._processes = Processes(state)
         self._lock = threading.Lock()
@@ -70,9 +73,7 @@ class Functions:
 
     def invoke_later(self, name: str, payload: bytes, region: str = "us-east-1") -> None:
         """Run one event without waiting; tried three times unless the function says otherwise."""
-        threading.Thread(
-            target=self._try, args=(name, payload, region, 0), name=f"async {name}", daemon=True
-        ).start()
+        self._asynchronous.put(Event(name, payload, region))
 
     def pids(self, name: str) -> list[int]:
         """The processes of a function's environments."""
@@ -82,6 +83,7 @@ class Functions:
 
     def reset(self) -> None:
         """End every environment: their credentials are gone."""
+        self._asynchronous.clear()
         with self._lock:
             environments = [
                 e for group in (*self._idle.values(), *self._busy.values()) for e in group
@@ -104,35 +106,16 @@ class Functions:
             message = f"Function not found: {name}"
             raise AwsError("ResourceNotFoundException", message, 404) from error
 
-    def _try(self, name: str, payload: bytes, region: str, attempt: int) -> None:
-        try:
-            result = self.invoke(name, payload, region)
-        except AwsError as error:
-            result = Result(str(error).encode(), "Throttled")
-            if error.code == "ResourceNotFoundException":
-                log.warning("event for a function that is not there: %s", name)
-                return
-        if result.error is None:
-            return
-        log.warning(
-            "%s failed asynchronously: %s", name, result.payload[:500].decode(errors="replace")
-        )
-        retries = self._retries(name, region)
-        if attempt < retries:
-            delay = self._options.retry_seconds[attempt]
-            self._later.call(
-                delay,
-                lambda: threading.Thread(
-                    target=self._try, args=(name, payload, region, attempt + 1), daemon=True
-                ).start(),
-            )
-
-    def _retries(self, name: str, region: str) -> int:
+    def _limits(self, name: str, region: str) -> Limits:
         configs = self._function(name, region).event_invoke_config
-        most = 2  # "Lambda runs the function up to two more times"
-        if configs and configs[0].get("MaximumRetryAttempts") is not None:
-            most = int(configs[0]["MaximumRetryAttempts"])
-        return most
+        config = configs[0].config if configs else {}
+        retries = config.get("MaximumRetryAttempts")
+        age = config.get("MaximumEventAgeInSeconds")
+        limits = Limits()
+        return Limits(
+            limits.retries if retries is None else int(retries),
+            limits.age_seconds if age is None else float(age),
+        )
 
     def _take(self, function: Any, region: str) -> Environment:
         name = function.function_name
@@ -158,6 +141,18 @@ class Functions:
             if environment in busy:
                 busy.remove(environment)
                 self._idle[name].append(environment)
+                environment.last_used = time.monotonic()
+                self._later.call(IDLE_SECONDS, partial(self._expire, name, environment))
+
+    def _expire(self, name: str, environment: Environment) -> None:
+        """Close an environment that nobody has used for a while."""
+        with self._lock:
+            idle = self._idle.get(name, [])
+            used = time.monotonic() - environment.last_used < IDLE_SECONDS
+            if used or environment not in idle:
+                return
+            idle.remove(environment)
+        environment.close()
 
     def _program(self, function: Any, region: str) -> Program:
         """What the function now is; the same code and configuration give the same program."""

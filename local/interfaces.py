@@ -1,8 +1,7 @@
 """What the account's AWS side and its hosts ask of one another.
 
 The AWS side (`aws`, `gateway`, `functions`, `clock`) knows nothing of namespaces; the hosts
-(`network`, `image`, `hypervisor`, `metadata`, `pool`) know nothing of moto. The supervisor joins
-them.
+(`network`, `image`, `hypervisor`, `metadata`, `pool`) know nothing of moto. `joining` joins them.
 """
 
 from __future__ import annotations

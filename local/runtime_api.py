@@ -68,6 +68,7 @@ class Environment:
         self, program: Program, place: Place, spawn: Callable[..., subprocess.Popen[bytes]]
     ) -> None:
         self.program = program
+        self.last_used = 0.0  # its owner's note, of a steady clock
         self._place = place
         self._spawn = spawn
         self._ready = threading.Event()

@@ -6,12 +6,14 @@ import json
 import os
 import signal
 import stat
+import subprocess
+import sys
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.processes import started_at
-from tests.account.support import LocalAccount, eventually, exports, local
+from tests.account.support import ROOT, LocalAccount, eventually, exports, local
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -93,3 +95,23 @@ def test_killed_hard_it_takes_its_functions_along_and_comes_up_again(
     assert local(state, "status").returncode == 1
     assert local(state, "up", "--detach", "--no-hosts").returncode == 0
     assert exports(state)["AWS_ACCESS_KEY_ID"] != account.environment["AWS_ACCESS_KEY_ID"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_a_signal_ends_it_in_good_order(state: Path, number: int) -> None:
+    command = [sys.executable, "-m", "local", "up", "--no-hosts"]
+    environment = {**os.environ, "ANNEX_LOCAL_STATE": str(state)}
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        eventually((state / "account.json").exists)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert output.endswith("Ending the local account\n")
+    assert not (state / "account.json").exists()
