@@ -284,10 +284,12 @@ def _send(
             " command within the hour asks for the answer and starts nothing twice.",
             code=trouble.code,
         ) from None
-    except ClientError:
+    except ClientError as error:
         request.answered()
         if key is not None and key.made:
             admin_key.forget(context, body["name"])
+        if error.code == "AlreadyThere":
+            error.message += "  With --grow the machines are added to it."
         raise
     request.answered()
     return answer
