@@ -182,6 +182,10 @@ class Start:
                 f"{request.count}.",
                 annex=name,
             )
+        if annex.written_generation == 0:
+            raise AwsUnavailable(
+                f"Annex {name} is just being started: ask again in a minute.", annex=name
+            )
         if len(annex.launches) >= LAUNCHES_PER_ANNEX:
             raise CapExceeded(
                 f"Annex {name} has been grown {LAUNCHES_PER_ANNEX} times: start another.",
@@ -220,6 +224,9 @@ class Start:
             annex = reconciler.change(
                 annex, lambda a: transitions.configuration_written(a, configuration.generation)
             )
+            if annex.state is AnnexState.TERMINATED:
+                # The sweep was faster, and has deleted what was not there yet.
+                self.services.configs.delete(annex.config_key)
             if not annex.attempts:
                 return annex, []  # nothing was ever asked of EC2 for this id
         elif annex.written_generation < annex.generation:

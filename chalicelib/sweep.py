@@ -65,14 +65,14 @@ class Sweep:
     def _machines(self, problems: list[str]) -> list[Instance] | None:
         try:
             return self.compute.instances()
-        except AnnexError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the records say enough to act
             self._note(problems, "EC2's machines could not be listed", error)
             return None
 
     def _records(self, problems: list[str]) -> tuple[list[Annex], list[AnnexId]] | None:
         try:
             annexes, unreadable = self.ledger.annexes()
-        except AnnexError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the tags say enough to act
             self._note(problems, "the ledger could not be read", error)
             return None
         for annex_id in unreadable:
