@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -194,7 +193,7 @@ def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
         # What there is, up to what is asked: the rest is tried elsewhere.
         "MinCount": 1,
         "MaxCount": attempt.count,
-        "UserData": base64.b64encode(spec.user_data).decode(),
+        "UserData": spec.user_data,  # botocore makes it base64
         "IamInstanceProfile": {"Arn": spec.instance_profile_arn},
         "InstanceInitiatedShutdownBehavior": "terminate",
         "MetadataOptions": {

@@ -1,7 +1,7 @@
 """What the account's AWS side and its hosts ask of one another.
 
 The AWS side (`aws`, `gateway`, `functions`, `clock`) knows nothing of namespaces; the hosts
-(`network`, `image`, `hypervisor`, `metadata`, `pool`) know nothing of moto. The supervisor joins them.
+(`network`, `image`, `hypervisor`, `metadata`, `pool`) know nothing of moto. `joining` joins them.
 """
 
 from __future__ import annotations
@@ -68,6 +68,9 @@ class Hypervisor(Protocol):
 
     def shut_down(self, instance_id: str) -> None:
         """Shut the operating system down in good order, as EC2 does; hard after some 20 s."""
+
+    def console_output(self, instance_id: str) -> str:
+        """What the host printed on its console so far, also after its end; empty if nothing."""
 
     def close(self) -> None:
         """End every host, hard, and leave nothing behind."""

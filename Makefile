@@ -1,0 +1,46 @@
+# demo   the whole tutorial on a local AWS account with a real HTCondor pool (needs root, Debian)
+# test   everything: the gate, the local account, real HTCondor, the demo's own steps
+# check  the quick gate: format, lint, types, layers, unit tests; under a minute
+# account  the local account alone, in the foreground: `make account`, Ctrl-C ends it
+#
+# Each installs what it needs (tools/prepare says what) and can be run twice.
+
+PYTHON ?= python3
+VENV ?= .venv
+BIN = $(VENV)/bin
+
+.PHONY: demo test check account bench clean
+
+demo: prepared-root
+	@$(BIN)/python -m demo
+
+test: check prepared-root
+	@echo "==> The local account and the control plane on it"
+	@$(BIN)/python -m pytest tests/contract tests/account -q
+	@echo "==> Real HTCondor"
+	@$(BIN)/python -m pytest tests/pool tests/end_to_end -q
+
+check: prepared
+	@echo "==> Format, lint, types, layers"
+	@$(BIN)/ruff format --check -q .
+	@$(BIN)/ruff check -q .
+	@$(BIN)/mypy --no-error-summary
+	@$(BIN)/lint-imports --config pyproject.toml > /dev/null || $(BIN)/lint-imports --config pyproject.toml
+	@echo "==> Unit tests"
+	@$(BIN)/python -m pytest tests/unit tests/flow tests/client -q
+
+account: prepared-root
+	@$(BIN)/python -m local up
+
+bench: prepared-root
+	@$(BIN)/python -m bench
+
+.PHONY: prepared prepared-root
+prepared:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" tools/prepare
+prepared-root:
+	@PYTHON="$(PYTHON)" VENV="$(VENV)" tools/prepare hosts
+
+clean:
+	@[ ! -x $(BIN)/python ] || $(BIN)/python -m local down
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -1,0 +1,5 @@
+"""`python -m annex_client`."""
+
+from annex_client.cli import main
+
+main()

@@ -1,0 +1,66 @@
+"""`stop`: end an annex now."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from annex_client import admin_key, waiting
+from annex_client.errors import Interrupted, NotFound
+from annex_client.exits import Exit
+from annex_client.render import plural
+
+if TYPE_CHECKING:
+    from annex_client.session import Session
+
+
+@dataclass(frozen=True)
+class StopOptions:
+    """`wait_seconds` is None where nobody waits."""
+
+    name: str
+    yes: bool = False
+    wait_seconds: int | None = None
+
+
+def run(session: Session, options: StopOptions) -> Exit:
+    """Ask, then end the annex; what was begun goes on without this program.
+
+    Raises:
+        ClientError: the annex goes on as it was, or (said so) that is not known.
+    """
+    name, out = options.name, session.out
+    if not options.yes:
+        annex = session.api.find(name)
+        if annex is None:
+            raise _none(name)
+        if not annex.over:
+            out.say(f"Will end {name}: {plural(len(annex.alive), 'machine')}, and the jobs there.")
+            if not out.ask("Is that OK?"):
+                out.say("Nothing was ended.")
+                out.facts({"name": name, "state": annex.state, "confirmed": False})
+                return Exit.UNEXPECTED
+    try:
+        annex = session.api.stop(name)
+    except NotFound:
+        raise _none(name) from None
+    except KeyboardInterrupt:
+        raise Interrupted(
+            f"Interrupted: {name} may be ending, or not.  Give the command again to be sure."
+        ) from None
+    admin_key.forget(session.context, name)
+    if annex.over:
+        out.say(f"{name} has ended.")
+    else:
+        out.say(f"{name} is ending: {plural(len(annex.instances), 'machine')} will be gone soon.")
+    if options.wait_seconds is not None and not annex.over:
+        annex = waiting.for_end(session, annex, options.wait_seconds)
+        out.say(f"{name} has ended.")
+    out.facts({"name": annex.name, "annex_id": annex.annex_id, "state": annex.state})
+    return Exit.DONE
+
+
+def _none(name: str) -> NotFound:
+    return NotFound(
+        f"There is no annex {name} of yours to stop.  'annex-client status' lists those there are."
+    )

@@ -1,0 +1,77 @@
+"""Expected trouble: a sentence for the user, and the exit status that belongs to it."""
+
+from __future__ import annotations
+
+from annex_client.exits import Exit
+
+
+class ClientError(Exception):
+    """Something that the user is told in one or two sentences, never with a traceback.
+
+    The message says what happened and what to do. `code` is a word for scripts (`--json`).
+    """
+
+    exit = Exit.UNEXPECTED
+    code = "Unexpected"
+
+    def __init__(self, message: str, *, code: str | None = None) -> None:
+        super().__init__(message)
+        self.message = message
+        if code is not None:
+            self.code = code
+
+
+class BadInput(ClientError):  # noqa: N818 - they are named after what happened, as HTTP's are
+    """The command line or a file it names cannot be used."""
+
+    exit = Exit.BAD_INPUT
+    code = "BadInput"
+
+
+class Refused(ClientError):  # noqa: N818
+    """Someone who may refuse did: IAM, a cap, the pool, or the client itself for safety's sake."""
+
+    exit = Exit.REFUSED
+    code = "Refused"
+
+
+class NotFound(ClientError):  # noqa: N818
+    """No such annex."""
+
+    exit = Exit.NOT_FOUND
+    code = "NotFound"
+
+
+class Conflict(ClientError):  # noqa: N818
+    """It would collide with something that is there."""
+
+    exit = Exit.CONFLICT
+    code = "Conflict"
+
+
+class AwsTrouble(ClientError):  # noqa: N818
+    """AWS or the control plane cannot be reached, or is not set up."""
+
+    exit = Exit.AWS_TROUBLE
+    code = "AwsTrouble"
+
+
+class PoolTrouble(ClientError):  # noqa: N818
+    """The collector, the schedd or HTCondor's own tools cannot be used."""
+
+    exit = Exit.POOL_TROUBLE
+    code = "PoolTrouble"
+
+
+class TimedOut(ClientError):  # noqa: N818
+    """Waited as long as was asked; what was waited for goes on."""
+
+    exit = Exit.TIMED_OUT
+    code = "TimedOut"
+
+
+class Interrupted(ClientError):  # noqa: N818
+    """Ctrl-C, with a sentence about what goes on nevertheless."""
+
+    exit = Exit.INTERRUPTED
+    code = "Interrupted"

@@ -1,0 +1,198 @@
+"""What people type, checked: names, numbers, lists. Pure; each refusal says what would be right."""
+
+from __future__ import annotations
+
+import math
+import re
+
+from annex_client.errors import BadInput
+
+# As the wire has them (schema/wire.json); checked here so that nothing is sent in vain.
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_IDENTITY = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
+_INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
+_AMI = re.compile(r"ami-[0-9a-f]{8,17}")
+# The metadata service shows tags only under such keys; EC2 fails launches with any other.
+# https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-tags-in-IMDS.html
+_TAG_KEY = re.compile(r"[A-Za-z0-9+=.,_:@-]{1,128}")
+
+MAX_COUNT = 100_000
+MIN_SECONDS = 60
+MAX_SECONDS = 366 * 86_400
+MAX_TYPES = 20
+_MAX_RETIRE_SECONDS = 86_400
+MAX_OWNERS = 50
+MAX_SUBNETS = 20
+MAX_SECURITY_GROUPS = 5
+MAX_TAGS = 40  # of EC2's 50; the annex's own need the rest
+
+# The tutorial's OSG image of 2017: it does not boot on today's types and knows nothing of leases.
+TUTORIAL_IMAGE = "ami-cd5f95b0"
+
+
+def annex_name(text: str) -> str:
+    """An annex's name: exact, never cut or changed."""
+    if not _NAME.fullmatch(text):
+        raise BadInput(
+            f"{text!r} cannot be an annex's name: use 1 to 64 letters, digits, '.', '_' or '-', "
+            "beginning with a letter or digit."
+        )
+    return text
+
+
+def count(text: str) -> int:
+    """How many machines."""
+    try:
+        number = int(text)
+    except ValueError:
+        raise BadInput(f"{text!r} is not a number of machines; give a whole number.") from None
+    if number < 1:
+        raise BadInput(f"{number} machines cannot be started; ask for at least 1.")
+    if number > MAX_COUNT:
+        raise BadInput(f"{number} machines are too many for one annex; the most is {MAX_COUNT}.")
+    return number
+
+
+def seconds_of_hours(text: str, what: str) -> int:
+    """Hours, as the tutorial gives them (0.83), as whole seconds: a minute to a year."""
+    try:
+        hours = float(text)
+    except ValueError:
+        raise BadInput(f"{text!r} is not a number of hours for {what}; 0.83 would be.") from None
+    if not math.isfinite(hours) or hours <= 0:
+        raise BadInput(f"{what} must be a number of hours above 0, not {text}.")
+    seconds = round(hours * 3600) if hours * 3600 <= MAX_SECONDS else MAX_SECONDS + 1
+    if seconds < MIN_SECONDS:
+        raise BadInput(f"{what} of {text} hours is less than a minute; give at least 0.017 hours.")
+    if seconds > MAX_SECONDS:
+        raise BadInput(f"{what} of {text} hours is more than a year; give at most 8784 hours.")
+    return seconds
+
+
+def hours_of_seconds(seconds: float) -> str:
+    """Seconds as the tutorial shows them: '0.83'."""
+    return f"{seconds / 3600:.2f}"
+
+
+def wait_seconds(text: str) -> int:
+    """How long to wait."""
+    try:
+        seconds = int(text)
+    except ValueError:
+        raise BadInput(f"{text!r} is not a number of seconds to wait.") from None
+    if not 1 <= seconds <= MAX_SECONDS:
+        raise BadInput(f"Waiting {text} seconds makes no sense; give 1 or more.")
+    return seconds
+
+
+def retire_seconds(text: str) -> int:
+    """Minutes at the lease's end in which no job begins, as seconds: up to a day."""
+    try:
+        seconds = round(float(text) * 60)
+    except (ValueError, OverflowError):
+        raise BadInput(f"{text!r} is not a number of minutes for --retire.") from None
+    if not 0 <= seconds <= _MAX_RETIRE_SECONDS:
+        raise BadInput(f"--retire takes 0 to {_MAX_RETIRE_SECONDS // 60} minutes, not {text}.")
+    return seconds
+
+
+def words(text: str) -> list[str]:
+    """A list with commas or blanks between, as HTCondor's configuration has them."""
+    return [word for word in re.split(r"[,\s]+", text) if word]
+
+
+def owners(text: str, uid_domain: str) -> list[str]:
+    """HTCondor users; bare names get the access point's UID_DOMAIN."""
+    names = words(text)
+    if not names:
+        raise BadInput("The list of owners is empty; name at least one, or use --no-owner.")
+    full = [name if "@" in name else f"{name}@{uid_domain}" for name in names]
+    for name in full:
+        if not _IDENTITY.fullmatch(name):
+            raise BadInput(f"{name!r} is not an HTCondor user; give names like alice or a@b.c.")
+    return _at_most(full, MAX_OWNERS, "owners")
+
+
+def instance_types(text: str) -> list[str]:
+    """EC2 instance types, in the order in which they are tried."""
+    types = words(text)
+    for name in types:
+        if not _INSTANCE_TYPE.fullmatch(name) or len(name) > 32:  # noqa: PLR2004 - the wire's
+            raise BadInput(f"{name!r} is not an instance type; m7i.large would be.")
+    if not types:
+        raise BadInput("The list of instance types is empty; m7i.large would do.")
+    return _at_most(types, MAX_TYPES, "instance types")
+
+
+def ami_id(text: str) -> str:
+    """An image's id."""
+    if not _AMI.fullmatch(text):
+        raise BadInput(f"{text!r} is not an image's id; they look like ami-0123456789abcdef0.")
+    return text
+
+
+def email(text: str) -> str:
+    """An e-mail address, or nothing."""
+    if text and not re.fullmatch(r"[^@\s]+@[^@\s]+", text):
+        raise BadInput(f"{text!r} is not an e-mail address.")
+    return text
+
+
+def subnets(text: str) -> list[str]:
+    """Subnet ids."""
+    return _ids(text, "subnet", MAX_SUBNETS)
+
+
+def security_groups(text: str) -> list[str]:
+    """Security group ids."""
+    return _ids(text, "sg", MAX_SECURITY_GROUPS)
+
+
+def tag(text: str) -> tuple[str, str]:
+    """KEY=VALUE, as EC2 and the machine's metadata service take it."""
+    key, equals, value = text.partition("=")
+    if not equals or not key:
+        raise BadInput(f"{text!r} is not a tag; give KEY=VALUE.")
+    return tag_pair(key, value)
+
+
+def tag_pair(key: str, value: str) -> tuple[str, str]:
+    """A tag whose key and value come apart."""
+    if key.lower().startswith(("aws:", "htcondor:")):
+        raise BadInput(f"The tag {key!r} is not yours to set: aws: and htcondor: are reserved.")
+    if not _TAG_KEY.fullmatch(key) or key in (".", "..", "_index"):
+        raise BadInput(
+            f"EC2 would fail every launch with the tag {key!r}: machines read their tags through "
+            "the metadata service, which allows letters, digits and + - = . , _ : @ in keys only."
+        )
+    if len(value) > 256:  # noqa: PLR2004 - EC2's limit
+        raise BadInput(f"The value of tag {key!r} is too long; EC2 takes 256 characters.")
+    return key, value
+
+
+def tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
+    """All tags of an annex, each key once."""
+    result: dict[str, str] = {}
+    for key, value in pairs:
+        if key in result:
+            raise BadInput(f"The tag {key!r} is given twice.")
+        result[key] = value
+    if len(result) > MAX_TAGS:
+        raise BadInput(f"{len(result)} tags are too many; {MAX_TAGS} is the most.")
+    return result
+
+
+def _ids(text: str, kind: str, most: int) -> list[str]:
+    names = words(text)
+    for name in names:
+        if not re.fullmatch(rf"{kind}-[0-9a-f]{{8,17}}", name):
+            raise BadInput(f"{name!r} is not an id like {kind}-0123456789abcdef0.")
+    if not names:
+        raise BadInput(f"The list of {kind}-... ids is empty.")
+    return _at_most(names, most, f"{kind}-... ids")
+
+
+def _at_most(names: list[str], most: int, what: str) -> list[str]:
+    if len(names) > most:
+        raise BadInput(f"{len(names)} {what} are too many; the most is {most}.")
+    return names

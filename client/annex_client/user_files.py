@@ -1,0 +1,82 @@
+"""Files of the user's that travel to the machines: configuration folder and user data."""
+
+from __future__ import annotations
+
+import base64
+import re
+from pathlib import Path
+
+from annex_client.errors import BadInput
+
+MAX_CONFIG_BYTES = 256 * 1024
+# The wire takes 24,000 characters of base64. EC2's own limit (16 KB, compressed, with the machine
+# program in it) is checked by the control plane, which composes the whole.
+MAX_USER_DATA_BYTES = 18_000
+# What HTCondor itself passes over in its configuration folders (LOCAL_CONFIG_DIR_EXCLUDE_REGEXP).
+_PASSED_OVER = re.compile(r"(\..*)|(.*~)|(#.*)|(.*\.rpmsave)|(.*\.rpmnew)")
+_FILE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+
+def config_dir(path: str) -> dict[str, str]:
+    """Every file of an HTCondor configuration folder: name to text.
+
+    Raises:
+        BadInput: it is no folder, holds a folder or something unreadable, or is too large.
+    """
+    folder = Path(path).expanduser()
+    try:
+        entries = sorted(folder.iterdir())
+    except OSError as error:
+        raise BadInput(
+            f"The configuration folder {path} cannot be read: {error.strerror}."
+        ) from None
+    files: dict[str, str] = {}
+    total = 0
+    for entry in entries:
+        if _PASSED_OVER.fullmatch(entry.name):
+            continue
+        if not _FILE_NAME.fullmatch(entry.name):
+            raise BadInput(f"{entry}: use letters, digits, '.', '_' and '-' in file names.")
+        if not entry.is_file():
+            raise BadInput(f"{entry} is not a plain file; a configuration folder holds files only.")
+        data = _read(entry, MAX_CONFIG_BYTES - total + 1)
+        total += len(data)
+        if total > MAX_CONFIG_BYTES:
+            raise BadInput(
+                f"The configuration folder {path} is too large: at most {MAX_CONFIG_BYTES // 1024}"
+                " KiB can be sent.  Put large files elsewhere and let your jobs fetch them."
+            )
+        try:
+            files[entry.name] = data.decode("utf-8")
+        except UnicodeDecodeError:
+            raise BadInput(f"{entry} is not text (UTF-8); HTCondor configuration is.") from None
+    return files
+
+
+def user_data_file(path: str) -> str:
+    """A user data file as base64."""
+    return user_data(_read(Path(path).expanduser(), MAX_USER_DATA_BYTES + 1), path)
+
+
+def user_data(data: bytes, origin: str = "The user data") -> str:
+    """User data as base64, if it can fit.
+
+    Raises:
+        BadInput: it is empty or too large.
+    """
+    if not data:
+        raise BadInput(f"{origin} is empty; leave it out if the machines need none.")
+    if len(data) > MAX_USER_DATA_BYTES:
+        raise BadInput(
+            f"{origin} is too large for user data: at most {MAX_USER_DATA_BYTES} bytes fit."
+            "  Let it fetch the rest itself."
+        )
+    return base64.b64encode(data).decode("ascii")
+
+
+def _read(path: Path, most: int) -> bytes:
+    try:
+        with path.open("rb") as file:
+            return file.read(most)
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None

@@ -1,0 +1,112 @@
+"""Waiting, with progress, for machines to join or to end. Ctrl-C and time-outs lose nothing."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+from annex_client import merge
+from annex_client.errors import AwsTrouble, Interrupted, TimedOut
+from annex_client.render import plural
+
+if TYPE_CHECKING:
+    from annex_client.session import Session
+    from annex_client.views import Annex
+
+DEFAULT_SECONDS = 900
+# The collector is asked often, since asking is cheap; the control plane less often.
+_POOL_SECONDS = 2
+_API_EVERY = 5
+
+
+def for_machines(session: Session, annex: Annex, wanted: int, seconds: int) -> merge.Whole:
+    """Wait until `wanted` machines of the annex are in the collector, or will not come.
+
+    Returns what there is when all have joined or those missing have ended.
+
+    Raises:
+        TimedOut: after `seconds`; the machines go on.
+        Interrupted: on Ctrl-C; the same.
+    """
+    name, clock = annex.name, session.context.clock
+    deadline = clock.now() + timedelta(seconds=seconds)
+    started = clock.now()
+    turn = 0
+    whole = merge.merge(annex, (), clock.now())
+    try:
+        while True:
+            if turn % _API_EVERY == 0:
+                annex = _refreshed(session, annex)
+            turn += 1
+            slots, trouble = session.slots(name)
+            whole = merge.merge(annex, slots, clock.now())
+            settled = annex.state != "launching"
+            if whole.joined >= wanted or (settled and _hopeless(whole, wanted)):
+                return whole
+            session.out.progress(
+                _progress(whole, wanted, trouble), f"{(clock.now() - started).seconds} s"
+            )
+            if clock.now() >= deadline:
+                raise TimedOut(
+                    f"After {seconds} seconds {whole.joined} of {plural(wanted, 'machine')} of"
+                    f" {name} have joined.  {_goes_on(name)}"
+                )
+            clock.sleep(_POOL_SECONDS)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Not waiting any longer.  {_goes_on(name)}") from None
+
+
+def for_end(session: Session, annex: Annex, seconds: int) -> Annex:
+    """Wait until nothing of the annex runs.
+
+    Raises:
+        TimedOut: after `seconds`; the ending goes on.
+        Interrupted: on Ctrl-C; the same.
+    """
+    clock = session.context.clock
+    deadline = clock.now() + timedelta(seconds=seconds)
+    goes_on = f"It goes on ending by itself; 'annex-client status {annex.name}' shows it."
+    try:
+        while not annex.over:
+            running = sum(1 for i in annex.instances if i.state != "terminated")
+            session.out.progress(f"Waiting for {plural(running, 'machine')} to end")
+            if clock.now() >= deadline:
+                raise TimedOut(f"{annex.name} has not ended within {seconds} seconds.  {goes_on}")
+            clock.sleep(_POOL_SECONDS)
+            annex = _refreshed(session, annex)
+    except KeyboardInterrupt:
+        raise Interrupted(f"Not waiting any longer.  {goes_on}") from None
+    return annex
+
+
+def _refreshed(session: Session, annex: Annex) -> Annex:
+    """The control plane's newest view; a moment of its absence does not end a wait."""
+    try:
+        return session.api.annex(annex.name)
+    except AwsTrouble:
+        return annex
+
+
+def _hopeless(whole: merge.Whole, wanted: int) -> bool:
+    """Whether even all that still live could not be enough."""
+    return len(whole.annex.alive) < wanted and all(
+        machine.joined for machine in whole.machines if machine.instance in whole.annex.alive
+    )
+
+
+def _progress(whole: merge.Whole, wanted: int, trouble: str) -> str:
+    reasons: dict[str, int] = {}
+    for machine in whole.machines:
+        if not machine.joined:
+            reasons[machine.reason] = reasons.get(machine.reason, 0) + 1
+    told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    text = f"Waiting: {whole.joined} of {plural(wanted, 'machine')} in the pool"
+    told = told or whole.annex.state
+    return f"{text} ({told})" if not trouble else f"{text} (the collector cannot be asked)"
+
+
+def _goes_on(name: str) -> str:
+    return (
+        f"The annex goes on, until its lease ends: 'annex-client status {name}' shows it,"
+        f" 'annex-client stop {name}' ends it."
+    )

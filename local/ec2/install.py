@@ -1,0 +1,109 @@
+"""Where the strict EC2 takes moto's place: a few methods of its classes, each named here."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from moto.ec2.models.core import TaggedEC2Resource
+from moto.ec2.models.instances import Instance, InstanceBackend
+from moto.ec2.responses._base_response import EC2BaseResponse
+from moto.ec2.responses.general import General
+from moto.ec2.responses.instances import InstanceResponse
+from moto.ec2.responses.tags import TagResponse
+
+from local.ec2 import checks, describe, ending
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from moto.core.responses import ActionResult
+
+    from local.ec2.launch import Launches
+    from local.ec2.lifecycle import Lifecycle
+
+# moto ends an instance at once; kept so that the lifecycle can do it when the time has come.
+tear_down: Callable[[Any], object] = Instance.terminate
+
+
+def install(lifecycle: Lifecycle, launches: Launches) -> None:
+    """Put the strict methods in moto's classes, once in a process."""
+    _install_model(lifecycle)
+    run = InstanceResponse.run_instances
+    InstanceResponse.run_instances = lambda response: launches.run_instances(response, run)
+    InstanceResponse.describe_instances = lambda response: describe.describe_instances(
+        response, lifecycle.visible
+    )
+    _install_change(lifecycle, "terminate_instances", "TerminatingInstances", ending.terminate)
+    _install_change(lifecycle, "stop_instances", "StoppingInstances", ending.stop)
+    _install_change(lifecycle, "start_instances", "StartingInstances", ending.start)
+    _install_tags(lifecycle)
+    General.get_console_output = lambda response: describe.get_console_output(
+        response, lifecycle.console_output
+    )
+    # moto shows 'pending' whatever the state; a repeated launch shows the instances as they are.
+    EC2BaseResponse.RESPONSE_KEY_PATH_TO_TRANSFORMER.pop(
+        "RunInstances.Reservation.Instances.Instance.State", None
+    )
+
+
+def _install_model(lifecycle: Lifecycle) -> None:
+    """Fleets and stacks start and end instances through these, too."""
+    run = InstanceBackend.run_instances
+
+    def run_instances(backend: Any, *args: Any, **kwargs: Any) -> Any:
+        reservation = run(backend, *args, **kwargs)
+        for instance in reservation.instances:
+            lifecycle.launched(instance)
+        return reservation
+
+    InstanceBackend.run_instances = run_instances
+    Instance.terminate = _method(lifecycle.terminate)
+    Instance.stop = _method(lifecycle.stop)
+    Instance.start = _method(lifecycle.start)
+    Instance.reboot = _method(lambda _instance: None)  # its state does not change
+
+    def get_tags(resource: Any) -> list[dict[str, str]]:
+        # moto looks through all tags of all resources for each one: a second for 1000 instances.
+        tags = resource.ec2_backend.tags.get(resource.id, {})
+        return [
+            {"key": key, "value": value, "resource_id": resource.id, "resource_type": ""}
+            for key, value in tags.items()
+        ]
+
+    TaggedEC2Resource.get_tags = get_tags
+
+
+def _method(act: Callable[[Any], Any]) -> Callable[[Any], Any]:
+    """A method of the instance's own that hands the instance to `act`."""
+
+    def method(instance: Any) -> Any:
+        return act(instance)
+
+    return method
+
+
+def _install_change(
+    lifecycle: Lifecycle, name: str, field: str, act: Callable[[Any], list[Any]]
+) -> None:
+    def method(response: Any) -> ActionResult:
+        return ending.change(response, lifecycle, field, act)
+
+    setattr(InstanceResponse, name, method)
+
+
+def _install_tags(lifecycle: Lifecycle) -> None:
+    create = TagResponse.create_tags
+
+    def create_tags(response: Any) -> Any:
+        params = response.params
+        tags = params.get("Tags") or ()
+        checks.check_tags(tags)
+        ids = [each for each in params.get("Resources") or () if each.startswith("i-")]
+        known = (
+            each for each in response.ec2_backend.all_instances() if lifecycle.visible(each.id)
+        )
+        for instance in describe.require(ids, known):
+            checks.check_readable(instance.metadata_options.instance_metadata_tags, tags)
+        return create(response)
+
+    TagResponse.create_tags = create_tags

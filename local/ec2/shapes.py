@@ -1,0 +1,41 @@
+"""What instance types are: vCPUs, memory, architectures, and the zones that offer them.
+
+The figures are moto's copies of DescribeInstanceTypes and DescribeInstanceTypeOfferings.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from typing import Any
+
+from moto.ec2.models.instance_types import INSTANCE_TYPE_OFFERINGS, INSTANCE_TYPES
+
+
+def exists(instance_type: str) -> bool:
+    """Whether there is such a type."""
+    return instance_type in INSTANCE_TYPES
+
+
+def vcpus(instance_type: str) -> int:
+    """Its vCPUs."""
+    return int(INSTANCE_TYPES[instance_type]["VCpuInfo"]["DefaultVCpus"])
+
+
+def shape(instance: Any) -> tuple[int, int]:
+    """(vCPUs, memory in MiB) of an instance of moto's."""
+    details = INSTANCE_TYPES[instance.instance_type]
+    return vcpus(instance.instance_type), int(details["MemoryInfo"]["SizeInMiB"])
+
+
+def architectures(instance_type: str) -> tuple[str, ...]:
+    """EC2's words: i386, x86_64, arm64."""
+    return tuple(INSTANCE_TYPES[instance_type]["ProcessorInfo"]["SupportedArchitectures"])
+
+
+@cache
+def zones(region: str, instance_type: str) -> tuple[str, ...]:
+    """The zones of a region that offer the type."""
+    offerings = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, ())
+    return tuple(
+        sorted(each["Location"] for each in offerings if each["InstanceType"] == instance_type)
+    )

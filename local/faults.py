@@ -1,0 +1,116 @@
+"""Trouble on demand: errors that a test asks for, by service, action, zone and instance type."""
+
+from __future__ import annotations
+
+import threading
+from dataclasses import dataclass, field, fields
+from fnmatch import fnmatchcase
+from typing import TYPE_CHECKING, Any
+
+from local.errors import AwsError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+
+@dataclass
+class Fault:
+    """One rule; `action`, `zone` and `instance_type` may have wildcards.
+
+    `times` is how often it strikes (None: always), `skip` how many calls it lets pass first.
+    `after` strikes after the call was carried out: the effect is there and the answer is lost.
+    """
+
+    action: str
+    code: str
+    service: str = "ec2"
+    message: str = ""
+    status: int | None = None
+    zone: str = "*"
+    instance_type: str = "*"
+    times: int | None = None
+    skip: int = 0
+    after: bool = False
+    struck: int = field(default=0, init=False)
+
+    @classmethod
+    def read(cls, values: Mapping[str, Any]) -> Fault:
+        """A fault from JSON; raises ValueError for a field that is not one."""
+        known = {each.name for each in fields(cls) if each.init}
+        if not set(values) <= known:
+            raise ValueError(f"A fault has no {', '.join(sorted(set(values) - known))}.")
+        return cls(**values)
+
+
+class Faults:
+    """The rules in force, asked at every call; thread-safe."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._rules: list[Fault] = []
+
+    def add(self, fault: Fault) -> None:
+        """Put a rule in force."""
+        with self._lock:
+            self._rules.append(fault)
+
+    def clear(self) -> None:
+        """Take all rules away."""
+        with self._lock:
+            self._rules.clear()
+
+    def rules(self) -> list[dict[str, Any]]:
+        """The rules as JSON has them, with how often each struck."""
+        with self._lock:
+            return [vars(rule).copy() for rule in self._rules]
+
+    def strike(
+        self, service: str, action: str, *, after: bool, zone: str = "", instance_type: str = ""
+    ) -> None:
+        """Raise the error of the first rule that matches.
+
+        Zone and type are known only for launches, which ask for themselves (local/ec2/launch.py).
+
+        Raises:
+            AwsError: the rule's.
+        """
+        with self._lock:
+            for rule in self._rules:
+                if rule.after != after or not _matches(rule, service, action, zone, instance_type):
+                    continue
+                if rule.skip > 0:
+                    rule.skip -= 1
+                    continue
+                if rule.times is not None and rule.struck >= rule.times:
+                    continue
+                rule.struck += 1
+                message = rule.message or _MESSAGES.get(rule.code, "The request failed.")
+                message = message.format(zone=zone, instance_type=instance_type, action=action)
+                raise AwsError(rule.code, message, rule.status)
+
+
+# EC2's own sentences ("Error codes for the Amazon EC2 API").
+_MESSAGES = {
+    "InsufficientInstanceCapacity": (
+        "We currently do not have sufficient {instance_type} capacity in the Availability Zone you "
+        "requested ({zone}). Our system will be working on provisioning additional capacity."
+    ),
+    "VcpuLimitExceeded": (
+        "You have requested more vCPU capacity than your current vCPU limit allows for the "
+        "instance bucket that the specified instance type belongs to. Please visit "
+        "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
+    ),
+    "RequestLimitExceeded": "Request limit exceeded.",
+    "UnauthorizedOperation": "You are not authorized to perform this operation.",
+    "InternalError": "An internal error has occurred.",
+    "Unavailable": "The server is overloaded and can't handle the request.",
+}
+
+
+def _matches(rule: Fault, service: str, action: str, zone: str, instance_type: str) -> bool:
+    return (
+        rule.service == service
+        and fnmatchcase(action, rule.action)
+        and fnmatchcase(zone, rule.zone)
+        and fnmatchcase(instance_type, rule.instance_type)
+    )

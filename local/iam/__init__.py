@@ -1,0 +1,1 @@
+"""IAM as AWS evaluates it: actions on resource ARNs, with conditions and policy variables."""

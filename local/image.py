@@ -1,0 +1,289 @@
+"""Root file systems for the hosts: Debian with systemd, cloud-init and, in some, HTCondor.
+
+    pool      htcondor + users            the central manager and the access point
+    htcondor  base + HTCondor + ami       an image that somebody has baked
+    plain     base + ami                  the distribution's stock image; HTCondor comes at boot
+
+Each part is a folder of its own, and a host's disk is an overlay over two or three of them. They are
+built once, from the archive that this machine's own apt uses, and kept in the cache folder, named
+after a hash of their recipe. A part is built under a name of its own and then renamed: who finds it
+finds all of it.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from local import recipe
+from local.host import put_file
+from local.keeper import AccountError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+Kind = Literal["pool", "htcondor", "plain"]
+
+# The program that each Debian package is needed for.
+_NEEDED = {
+    "mmdebstrap": "mmdebstrap",
+    "dpkg-scanpackages": "dpkg-dev",
+    "nft": "nftables",
+    "ip": "iproute2",
+    "setpriv": "util-linux",
+    "unshare": "util-linux",
+}
+_KEYRINGS = "/usr/share/keyrings"
+_BROKEN_OFF = ".building-"
+
+
+def cache_folder(state: Path) -> Path:
+    """Where root file systems are kept: ANNEX_LOCAL_CACHE, or `cache` below the state folder."""
+    given = os.environ.get("ANNEX_LOCAL_CACHE")
+    return Path(given).resolve() if given else state.resolve() / "cache"
+
+
+def missing_packages() -> list[str]:
+    """The Debian packages that this machine lacks for the account's hosts."""
+    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
+    return sorted({package for tool, package in _NEEDED.items() if not shutil.which(tool, path=path)})
+
+
+class Images:
+    """The root file systems in one cache folder.
+
+    Args:
+        cache: the folder; made when missing.
+        say: told what is built, how large it became and how long it took.
+    """
+
+    def __init__(self, cache: Path, say: Callable[[str], None] = print) -> None:
+        self._cache = cache
+        self._say = say
+        base = _key("base", recipe.SUITE, recipe.BASE_PACKAGES, recipe.BASE_FILES, recipe.BASE_LINKS)
+        condor = _key("htcondor", base, recipe.HTCONDOR_PACKAGES)
+        self._base = cache / f"base-{base}"
+        self._condor = cache / f"htcondor-{condor}"
+        self._pool = cache / f"pool-{_key('pool', condor, recipe.USERS, recipe.POOL_FILES)}"
+        self._ami = cache / f"ami-{_key('ami', recipe.AMI_FILES)}"
+        self.mirror = cache / f"mirror-{condor}"
+        """A flat apt repository with HTCondor and what it needs beyond the base."""
+
+    def layers(self, kind: Kind) -> tuple[Path, ...]:
+        """The folders that make this root file system, uppermost first; `build` them before."""
+        return {
+            "pool": (self._pool, self._condor, self._base),
+            "htcondor": (self._ami, self._condor, self._base),
+            "plain": (self._ami, self._base),
+        }[kind]
+
+    def build(self) -> None:
+        """Build what is not there yet: about a minute and 300 MB in all, then nothing.
+
+        Raises:
+            AccountError: a package is missing on this machine, or a step failed; it says which.
+        """
+        steps: tuple[tuple[Path, Callable[[Path], None]], ...] = (
+            (self._base, self._build_base),
+            (self.mirror, self._build_mirror),
+            (self._condor, self._build_condor),
+            (self._pool, self._build_pool),
+            (self._ami, _build_ami),
+        )
+        if all(target.exists() for target, _ in steps):
+            return
+        missing = missing_packages()
+        if missing:
+            raise AccountError(
+                f"this machine lacks {', '.join(missing)}: apt-get install -y {' '.join(missing)}"
+            )
+        self._cache.mkdir(parents=True, exist_ok=True)
+        with _locked(self._cache):
+            for target, build in steps:
+                if not target.exists():
+                    self._build(target, build)
+
+    def _build(self, target: Path, build: Callable[[Path], None]) -> None:
+        started = time.monotonic()
+        draft = Path(tempfile.mkdtemp(prefix=_BROKEN_OFF, dir=self._cache))
+        try:
+            result = draft / "result"
+            result.mkdir(mode=0o755)
+            build(result)
+            result.rename(target)
+        finally:
+            shutil.rmtree(draft, ignore_errors=True)
+        took = time.monotonic() - started
+        self._say(f"{target.name}: {_megabytes(target)} MB, built in {took:.1f} s")
+
+    def _build_base(self, result: Path) -> None:
+        log = result.parent / "log"
+        self._say("building the Debian root file system, once; this takes half a minute")
+        options = ['APT::Install-Recommends "false"', 'Acquire::Languages "none"']
+        excluded = [f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
+        _run_isolated(
+            [
+                *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
+                *(f"--aptopt={option}" for option in options),
+                *(f"--dpkgopt={option}" for option in ["force-unsafe-io", *excluded]),
+                *(f"--keyring={_KEYRINGS}", f"--include={','.join(recipe.BASE_PACKAGES)}"),
+                *(recipe.SUITE, str(result), _archive()),
+            ],
+            log,
+        )
+        for path, file in recipe.BASE_FILES.items():
+            put_file(result, (), path, file)
+        for link, goal in recipe.BASE_LINKS.items():
+            (result / link.lstrip("/")).symlink_to(goal)
+        # What would otherwise be the same on every host, or leads to the build's own archive.
+        for path in ("etc/apt/sources.list", "etc/machine-id", "etc/resolv.conf"):
+            (result / path).unlink(missing_ok=True)
+
+    def _build_mirror(self, result: Path) -> None:
+        """Fetch with the machine's own apt (its proxies, its certificates), for the base's state."""
+        work = result.parent
+        for folder in ("lists/partial", "archives/partial"):
+            (work / folder).mkdir(parents=True)
+        sources = work / "sources.list"
+        sources.write_text(f"deb {_archive()} {recipe.SUITE} main\n")
+        options = {
+            "Dir::Etc::SourceList": sources,
+            "Dir::Etc::SourceParts": "/dev/null",
+            "Dir::Etc::TrustedParts": _KEYRINGS,
+            "Dir::Etc::Preferences": "/dev/null",
+            "Dir::Etc::PreferencesParts": "/dev/null",
+            "Dir::State::Lists": work / "lists",
+            "Dir::State::Status": self._base / "var/lib/dpkg/status",
+            "Dir::State::Extended_States": "/dev/null",
+            "Dir::Cache::Archives": work / "archives",
+            "Dir::Cache::PkgCache": "",
+            "Dir::Cache::SrcPkgCache": "",
+            "APT::Install-Recommends": "false",
+            "APT::Sandbox::User": "root",
+            "Acquire::Languages": "none",
+            "Debug::NoLocking": "true",
+        }
+        apt = ["apt-get", "-q", "-y", *(f"-o{name}={value}" for name, value in options.items())]
+        _run_isolated([*apt, "update"], work / "log")
+        _run_isolated(
+            [*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log"
+        )
+        for package in (work / "archives").glob("*.deb"):
+            package.rename(result / package.name)
+        scan = 'cd "$0" && dpkg-scanpackages --multiversion . >Packages && gzip -k Packages'
+        _run_isolated(["sh", "-c", scan, str(result)], work / "log")
+
+    def _build_condor(self, result: Path) -> None:
+        self._in_overlay(
+            result,
+            (self._base,),
+            # No network in there: the packages are in the mirror, which is bound in.
+            "mount --bind /etc/apt/trusted.gpg.d merged/etc/apt/trusted.gpg.d\n"
+            f"mount --bind '{self.mirror}' merged/mnt\n"
+            "echo 'deb [trusted=yes] file:/mnt ./' >merged/etc/apt/sources.list\n"
+            "chroot merged apt-get -q -o APT::Sandbox::User=root update\n"
+            "chroot merged apt-get -q -y -o APT::Sandbox::User=root install "
+            f"{' '.join(recipe.HTCONDOR_PACKAGES)}\n"
+            "rm -rf merged/etc/apt/sources.list merged/var/lib/apt/lists/*"
+            " merged/var/cache/apt/*.bin merged/var/log/apt merged/var/log/dpkg.log\n",
+        )
+
+    def _build_pool(self, result: Path) -> None:
+        users = "".join(
+            f"chroot merged useradd --create-home --shell /bin/bash {user}\n"
+            for user in recipe.USERS
+        )
+        self._in_overlay(result, (self._condor, self._base), users)
+        for path, file in recipe.POOL_FILES.items():
+            put_file(result, (self._condor, self._base), path, file)
+
+    def _in_overlay(self, result: Path, layers: tuple[Path, ...], script: str) -> None:
+        """Run a script where `merged` is the root file system of the layers, written to `result`."""
+        work = result.parent
+        for name in ("work", "merged"):
+            (work / name).mkdir()
+        lower = ":".join(str(layer) for layer in layers)
+        head = (
+            'set -eu\ncd "$0"\n'
+            f"mount -t overlay overlay -o lowerdir={lower},upperdir=result,workdir=work merged\n"
+            "mount -t proc proc merged/proc\n"
+            "mount -t tmpfs tmpfs merged/tmp\n"
+            "mount --bind /dev/null merged/dev/null\n"
+            "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
+        )
+        _run_isolated(["sh", "-c", head + script, str(work)], work / "log")
+
+
+def _build_ami(result: Path) -> None:
+    for path, file in recipe.AMI_FILES.items():
+        put_file(result, (), path, file)
+
+
+def _archive() -> str:
+    """The Debian archive that this machine's apt uses.
+
+    Raises:
+        AccountError: it uses none.
+    """
+    done = subprocess.run(
+        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    for uri in done.stdout.split():
+        if uri.rstrip("/").endswith("/debian"):
+            return uri
+    raise AccountError(
+        "apt on this machine knows no Debian archive: add one to its sources, then apt-get update"
+    )
+
+
+def _run_isolated(command: list[str], log: Path) -> None:
+    """Run with mounts and processes that end with this process, however it ends."""
+    with log.open("ab") as stream:
+        done = subprocess.run(
+            [
+                *("setpriv", "--pdeathsig=KILL"),
+                *("unshare", "--mount", "--propagation=private", "--pid", "--fork"),
+                *("--kill-child=SIGKILL", "--", *command),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=stream,
+            stderr=subprocess.STDOUT,
+            check=False,
+        )
+    if done.returncode != 0:
+        last = log.read_text(errors="replace").strip().splitlines()[-5:]
+        raise AccountError(f"{command[0]} failed while building a root file system: {last}")
+
+
+@contextlib.contextmanager
+def _locked(cache: Path) -> Iterator[None]:
+    """One builder at a time; what a killed one left half done is removed."""
+    with (cache / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # the kernel gives it up when its holder dies
+        for draft in cache.glob(f"{_BROKEN_OFF}*"):
+            shutil.rmtree(draft, ignore_errors=True)
+        yield
+
+
+def _key(*parts: object) -> str:
+    text = json.dumps([os.uname().machine, *parts], default=repr, sort_keys=True)
+    return hashlib.sha256(text.encode()).hexdigest()[:12]
+
+
+def _megabytes(folder: Path) -> int:
+    done = subprocess.run(
+        ["du", "-sm", str(folder)], capture_output=True, text=True, check=True
+    )
+    return int(done.stdout.split()[0])

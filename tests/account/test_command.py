@@ -1,0 +1,117 @@
+"""`python -m local`: up, env, status, tick, down, and what a hard end leaves."""
+
+from __future__ import annotations
+
+import json
+import os
+import signal
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+
+from local.processes import started_at
+from tests.account.support import ROOT, LocalAccount, eventually, exports, local
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.account
+
+
+@pytest.fixture
+def state(tmp_path: Path) -> object:
+    yield tmp_path
+    assert local(tmp_path, "down").returncode == 0
+
+
+def test_it_comes_up_says_so_and_goes_down(state: Path) -> None:
+    assert local(state, "status").returncode == 1
+    up = local(state, "up", "--detach", "--no-hosts")
+    assert up.returncode == 0
+    assert "is up" in up.stdout
+    again = local(state, "up", "--detach", "--no-hosts")
+    assert (again.returncode, again.stdout) == (0, "The local account is already up.\n")
+    foreground = local(state, "up", "--no-hosts")
+    assert foreground.returncode == 1
+    assert "already up" in foreground.stdout
+    environment = exports(state)
+    identity = LocalAccount(state, environment).client("sts").get_caller_identity()
+    assert identity["Arn"] == "arn:aws:iam::123456789012:user/administrator"
+    assert environment["AWS_EC2_METADATA_DISABLED"] == "true"
+    assert local(state, "tick").stdout == "There is no enabled schedule.\n"
+    assert "has no hosts" in local(state, "run", "true").stderr
+    pid = json.loads((state / "account.json").read_text())["pid"]
+    for _ in range(2):
+        down = local(state, "down")
+        assert (down.returncode, down.stdout) == (0, "The local account is down.\n")
+    assert started_at(pid) is None
+    assert not (state / "account.json").exists()
+
+
+def test_without_it_commands_say_what_to_do(state: Path) -> None:
+    for command in (["env"], ["run", "true"], ["tick"]):
+        answer = local(state, *command)
+        assert answer.returncode == 1
+        assert answer.stdout == ""
+        assert "python -m local up" in answer.stderr
+
+
+def test_keys_are_for_their_owner_alone(state: Path) -> None:
+    local(state, "up", "--detach", "--no-hosts")
+    assert stat.S_IMODE((state / "account.json").stat().st_mode) == 0o600
+    secret = exports(state)["AWS_SECRET_ACCESS_KEY"]
+    logs = [path.read_text() for path in (state / "logs").rglob("*.log")]
+    assert not any(secret in text for text in logs)
+
+
+def test_killed_hard_it_takes_its_functions_along_and_comes_up_again(
+    tmp_path: Path, state: Path
+) -> None:
+    local(state, "up", "--detach", "--no-hosts")
+    account = LocalAccount(state, exports(state))
+    zipped = tmp_path / "f.zip"
+    import zipfile  # noqa: PLC0415
+
+    with zipfile.ZipFile(zipped, "w") as archive:
+        archive.writestr("app.py", "def handler(event, context):\n    return 1\n")
+    role = account.client("iam").create_role(RoleName="r", AssumeRolePolicyDocument="{}")["Role"][
+        "Arn"
+    ]
+    client = account.client("lambda")
+    client.create_function(
+        FunctionName="f",
+        Runtime="python3.13",
+        Role=role,
+        Handler="app.handler",
+        Code={"ZipFile": zipped.read_bytes()},
+    )
+    client.invoke(FunctionName="f")
+    (pid,) = account.press("functions/f", method="GET")
+    os.kill(json.loads((state / "account.json").read_text())["pid"], signal.SIGKILL)
+    eventually(lambda: started_at(pid) is None)
+    assert local(state, "status").returncode == 1
+    assert local(state, "up", "--detach", "--no-hosts").returncode == 0
+    assert exports(state)["AWS_ACCESS_KEY_ID"] != account.environment["AWS_ACCESS_KEY_ID"]
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_in_the_foreground_a_signal_ends_it_in_good_order(state: Path, number: int) -> None:
+    command = [sys.executable, "-m", "local", "up", "--no-hosts"]
+    environment = {**os.environ, "ANNEX_LOCAL_STATE": str(state)}
+    with subprocess.Popen(
+        command,
+        cwd=ROOT,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as process:
+        eventually((state / "account.json").exists)
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=20)
+    assert process.returncode == 0
+    assert output.endswith("Ending the local account\n")
+    assert not (state / "account.json").exists()

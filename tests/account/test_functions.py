@@ -1,0 +1,150 @@
+"""The deployed zip under the Runtime API, schedules and events: the Lambda Developer Guide."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import signal
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+import pytest
+
+from tests.account.support import IMAGE, LocalAccount, code, deploy, eventually
+
+pytestmark = pytest.mark.account
+
+PROBE = "sample-dev-probe"
+
+
+def invoke(account: LocalAccount, **event: Any) -> tuple[Any, str | None]:
+    answer = account.client("lambda").invoke(FunctionName=PROBE, Payload=json.dumps(event).encode())
+    return json.load(answer["Payload"]), answer.get("FunctionError")
+
+
+def notes(account: LocalAccount, prefix: str) -> list[str]:
+    found = account.client("s3").list_objects_v2(Bucket="sample-notes", Prefix=prefix)
+    return [each["Key"] for each in found.get("Contents", ())]
+
+
+def test_a_function_runs_warm_and_knows_itself(sample: LocalAccount) -> None:
+    first, error = invoke(sample)
+    second, _ = invoke(sample)
+    assert error is None
+    assert first["pid"] == second["pid"]
+    assert first["arn"] == f"arn:aws:lambda:us-east-1:123456789012:function:{PROBE}"
+    assert 0 < first["left"] <= 3000
+
+
+def test_a_function_is_its_role(sample: LocalAccount) -> None:
+    arn, _ = invoke(sample, kind="identity")
+    assert arn == f"arn:aws:sts::123456789012:assumed-role/{PROBE}/{PROBE}"
+
+
+def test_errors_exits_and_slowness_are_told_apart_and_survived(sample: LocalAccount) -> None:
+    """Lambda Developer Guide, "Understanding the execution environment": errors and time-outs."""
+    answer, error = invoke(sample, kind="raise")
+    assert (answer["errorType"], answer["errorMessage"], error) == ("ValueError", "no", "Unhandled")
+    answer, error = invoke(sample, kind="exit")
+    assert (answer["errorType"], error) == ("Runtime.ExitError", "Unhandled")
+    answer, error = invoke(sample, kind="sleep", seconds=60)
+    assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
+    assert invoke(sample)[1] is None
+
+
+def test_a_killed_environment_is_replaced(sample: LocalAccount) -> None:
+    pid = invoke(sample)[0]["pid"]
+    os.kill(pid, signal.SIGKILL)
+    assert invoke(sample)[0]["pid"] != pid
+
+
+def test_an_invocation_whose_process_is_killed_fails(sample: LocalAccount) -> None:
+    with ThreadPoolExecutor() as threads:
+        pid = invoke(sample)[0]["pid"]  # the last environment that was used is used again
+        slow = threads.submit(invoke, sample, kind="sleep", seconds=60, note="asleep")
+        eventually(lambda: notes(sample, "asleep"))
+        os.kill(pid, signal.SIGKILL)
+        assert slow.result()[0]["errorType"] == "Runtime.ExitError"
+    assert invoke(sample)[1] is None
+
+
+def test_invocations_at_once_have_environments_of_their_own(sample: LocalAccount) -> None:
+    """Lambda Developer Guide, "Understanding Lambda function scaling"."""
+    with ThreadPoolExecutor(3) as threads:
+        futures = [threads.submit(invoke, sample, kind="sleep", seconds=1) for _ in range(3)]
+        pids = {future.result()[0]["pid"] for future in futures}
+    assert len(pids) == 3
+
+
+def test_a_reserved_concurrency_is_a_limit(sample: LocalAccount) -> None:
+    """Lambda Developer Guide, "Configuring reserved concurrency"."""
+    client = sample.client("lambda")
+    client.put_function_concurrency(FunctionName=PROBE, ReservedConcurrentExecutions=0)
+    try:
+        assert code(lambda: invoke(sample)) == "TooManyRequestsException"
+    finally:
+        client.delete_function_concurrency(FunctionName=PROBE)
+
+
+def test_what_a_function_prints_is_kept(sample: LocalAccount) -> None:
+    invoke(sample)
+    log = sample.state / "logs" / "functions" / f"{PROBE}.log"
+    eventually(lambda: "a line for the log" in log.read_text())
+
+
+def test_asynchronous_failures_are_tried_again(sample: LocalAccount) -> None:
+    """Lambda Developer Guide, "Invoking a function asynchronously": two more times."""
+    sample.press("options", {"retry_seconds": [0.1, 0.1]})
+    payload = json.dumps({"kind": "count"}).encode()
+    client = sample.client("lambda")
+    status = client.invoke(FunctionName=PROBE, InvocationType="Event", Payload=payload)[
+        "StatusCode"
+    ]
+    assert status == 202
+    eventually(lambda: len(notes(sample, "count/")) == 3)
+
+
+def test_the_deployed_schedule_ticks_while_it_is_enabled(sample: LocalAccount) -> None:
+    """EventBridge User Guide, "Creating a rule that runs on a schedule"."""
+    events = sample.client("events")
+    rule = next(r["Name"] for r in events.list_rules()["Rules"] if r.get("ScheduleExpression"))
+    events.disable_rule(Name=rule)
+    assert sample.press("tick") == []
+    events.enable_rule(Name=rule)
+    assert sample.press("tick") == [rule]
+    eventually(lambda: notes(sample, "tick"))
+
+
+def test_state_changes_reach_the_deployed_rule(sample: LocalAccount) -> None:
+    """EC2 User Guide, "EC2 instance state-change event"."""
+    sample.press("options", {"pending_seconds": 0.1, "shutting_down_seconds": 0.1})
+    ec2 = sample.client("ec2")
+    started = ec2.run_instances(ImageId=IMAGE, InstanceType="m7i.large", MinCount=1, MaxCount=1)
+    instance = started["Instances"][0]["InstanceId"]
+    ec2.terminate_instances(InstanceIds=[instance])
+    eventually(lambda: f"states/{instance}/terminated" in notes(sample, f"states/{instance}/"))
+
+
+def test_events_in_aws_own_name_come_from_aws_alone(sample: LocalAccount) -> None:
+    """EventBridge API reference, PutEvents: NotAuthorizedForSourceException."""
+    entry = {"Source": "aws.ec2", "DetailType": "x", "Detail": "{}"}
+    answer = sample.client("events").put_events(Entries=[entry, {**entry, "Source": "mine"}])
+    assert answer["FailedEntryCount"] == 1
+    assert answer["Entries"][0]["ErrorCode"] == "NotAuthorizedForSourceException"
+    detail = {"instance-id": "i-1", "state": "injected"}
+    sample.press(
+        "event", {"detail-type": "EC2 Instance State-change Notification", "detail": detail}
+    )
+    eventually(lambda: notes(sample, "states/i-1/injected"))
+
+
+def test_a_second_deployment_takes_effect_at_once(sample: LocalAccount) -> None:
+    folder = sample.state / "again"
+    shutil.copytree(sample.state / "app", folder)
+    app = folder / "app.py"
+    app.write_text(app.read_text().replace("a line for the log", "another line for the log"))
+    deploy(sample, folder)
+    invoke(sample)
+    log = sample.state / "logs" / "functions" / f"{PROBE}.log"
+    eventually(lambda: "another line for the log" in log.read_text())

@@ -1,0 +1,109 @@
+"""The same request twice starts nothing twice: ids are kept until they are answered."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from annex_client.exits import Exit
+from plane import error
+
+if TYPE_CHECKING:
+    from world import FakePlane, World
+
+OUT_OF_ORDER = error(503, "AwsUnavailable", "AWS did not answer for demo.")
+
+
+def test_a_dropped_connection_is_repeated_with_the_same_request(
+    world: World, plane: FakePlane
+) -> None:
+    plane.next_answers = ["drop", OUT_OF_ORDER]
+    done = world.annex_client("start", "demo", "--yes")
+    assert done.status == Exit.DONE
+    bodies = [call.body for call in plane.sent("POST")]
+    assert len(bodies) == 3
+    assert bodies[0] == bodies[1] == bodies[2]
+
+
+def test_an_answer_lost_on_the_way_starts_nothing_twice(world: World, plane: FakePlane) -> None:
+    plane.next_answers = ["drop"]  # the fake has carried the request out all the same
+    done = world.annex_client("start", "demo", "--yes", "--count", "2")
+    assert done.status == Exit.DONE
+    assert len(plane.annexes["demo"]["instances"]) == 2
+
+
+def test_after_trouble_the_same_command_is_the_same_request(world: World, plane: FakePlane) -> None:
+    plane.next_answers = [OUT_OF_ORDER] * 5
+    done = world.annex_client("start", "demo", "--yes")
+    assert done.status == Exit.AWS_TROUBLE
+    assert "It is not known whether demo was started" in done.err
+    world.clock.sleep(600)
+    assert world.annex_client("start", "demo", "--yes").status == Exit.DONE
+    ids = {call.body["request_id"] for call in plane.sent("POST")}
+    assert len(ids) == 1
+    assert len({str(call.body["admin"]) for call in plane.sent("POST")}) == 1
+    assert list((world.condor / "annex" / "requests").iterdir()) == []
+
+
+def test_after_trouble_another_wish_is_another_request(world: World, plane: FakePlane) -> None:
+    plane.next_answers = [OUT_OF_ORDER] * 5
+    world.annex_client("start", "demo", "--yes")
+    world.annex_client("start", "demo", "--yes", "--count", "2")
+    assert len({call.body["request_id"] for call in plane.sent("POST")}) == 2
+
+
+def test_hours_later_the_same_command_is_a_new_request(world: World, plane: FakePlane) -> None:
+    plane.next_answers = [OUT_OF_ORDER] * 5
+    world.annex_client("start", "demo", "--yes")
+    world.clock.sleep(3601)
+    world.annex_client("start", "demo", "--yes")
+    assert len({call.body["request_id"] for call in plane.sent("POST")}) == 2
+
+
+def test_growing_twice_on_purpose_is_two_requests(world: World, plane: FakePlane) -> None:
+    plane.add("demo", machines=1)
+    for _ in range(2):
+        world.annex_client("start", "demo", "--grow", "--yes")
+    assert len({call.body["request_id"] for call in plane.sent("POST")}) == 2
+    assert len(plane.annexes["demo"]["instances"]) == 3
+
+
+def test_ctrl_c_while_the_request_is_under_way_can_be_asked_about(
+    world: World, plane: FakePlane
+) -> None:
+    plane.next_answers = [OUT_OF_ORDER]
+
+    def interrupt() -> None:
+        raise KeyboardInterrupt
+
+    world.clock.while_asleep = interrupt
+    done = world.annex_client("start", "demo", "--yes")
+    assert done.status == Exit.INTERRUPTED
+    assert "starts nothing twice" in done.err
+    world.clock.while_asleep = lambda: None
+    world.annex_client("start", "demo", "--yes")
+    assert len({call.body["request_id"] for call in plane.sent("POST")}) == 1
+
+
+def test_a_renewal_is_repeated_with_the_same_id_too(world: World, plane: FakePlane) -> None:
+    plane.add("demo")
+    plane.next_answers = [OUT_OF_ORDER] * 5
+    assert world.annex_client("renew", "demo", "--duration", "2").status == Exit.AWS_TROUBLE
+    assert world.annex_client("renew", "demo", "--duration", "2").status == Exit.DONE
+    assert len({call.body["request_id"] for call in plane.sent("PATCH")}) == 1
+
+
+def test_where_nobody_listens_two_tries_are_enough(world: World) -> None:
+    world.environ["AWS_ENDPOINT_URL_EXECUTE_API"] = "http://127.0.0.1:1"
+    done = world.annex_client("status")
+    assert done.status == Exit.AWS_TROUBLE
+    assert "cannot be reached" in done.err
+    assert world.clock.slept < 1
+
+
+def test_without_a_place_for_the_id_nothing_is_sent(world: World, plane: FakePlane) -> None:
+    world.condor.mkdir()
+    (world.condor / "annex").write_text("a file where a folder belongs")
+    done = world.annex_client("start", "demo", "--yes")
+    assert done.status == Exit.UNEXPECTED
+    assert "nothing was sent" in done.err
+    assert plane.sent("POST") == []

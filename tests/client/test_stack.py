@@ -1,0 +1,127 @@
+"""The stack: what the template promises, and how it behaves in CloudFormation (moto's)."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from annex_client import stack
+from annex_client.errors import BadInput
+
+PATH = Path(stack.__file__).with_name("stack.yaml")
+
+
+class Loader(yaml.SafeLoader):
+    """YAML with CloudFormation's short forms."""
+
+
+def _intrinsic(loader: yaml.SafeLoader, suffix: str, node: yaml.Node) -> dict[str, Any]:
+    if isinstance(node, yaml.SequenceNode):
+        return {suffix: loader.construct_sequence(node, deep=True)}
+    assert isinstance(node, yaml.ScalarNode)
+    return {suffix: loader.construct_scalar(node)}
+
+
+Loader.add_multi_constructor("!", _intrinsic)
+
+
+@pytest.fixture(scope="module")
+def template() -> dict[str, Any]:
+    found: dict[str, Any] = yaml.load(stack.template(), Loader=Loader)  # noqa: S506 - a SafeLoader
+    return found
+
+
+def resource(template: dict[str, Any], kind: str) -> dict[str, Any]:
+    found = [r for r in template["Resources"].values() if r["Type"] == kind]
+    assert len(found) == 1
+    properties: dict[str, Any] = found[0]["Properties"]
+    return properties
+
+
+def test_cfn_lint_finds_nothing() -> None:
+    """In a process of its own: cfn-lint and moto both patch jsonschema's neighbours."""
+    done = subprocess.run(
+        [Path(sys.executable).with_name("cfn-lint"), PATH],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout + done.stderr == ""
+    assert done.returncode == 0
+
+
+def test_the_bucket_is_private_encrypted_and_keeps_no_old_versions(
+    template: dict[str, Any],
+) -> None:
+    bucket = resource(template, "AWS::S3::Bucket")
+    assert set(bucket["PublicAccessBlockConfiguration"].values()) == {True}
+    assert bucket["BucketEncryption"]
+    assert "VersioningConfiguration" not in bucket
+    [rule] = bucket["LifecycleConfiguration"]["Rules"]
+    assert rule["Prefix"] == "reports/"
+    [statement] = resource(template, "AWS::S3::BucketPolicy")["PolicyDocument"]["Statement"]
+    assert statement["Effect"] == "Deny"
+    assert statement["Condition"] == {"Bool": {"aws:SecureTransport": "false"}}
+
+
+def test_the_ledger_is_protected(template: dict[str, Any]) -> None:
+    table = resource(template, "AWS::DynamoDB::Table")
+    assert table["DeletionProtectionEnabled"] is True
+    assert table["PointInTimeRecoverySpecification"] == {"PointInTimeRecoveryEnabled": True}
+    assert table["TimeToLiveSpecification"] == {"AttributeName": "ttl", "Enabled": True}
+    assert table["BillingMode"] == "PAY_PER_REQUEST"
+
+
+def test_machines_may_read_one_folder_and_write_one_report_and_nothing_else(
+    template: dict[str, Any],
+) -> None:
+    role = resource(template, "AWS::IAM::Role")
+    assert "ManagedPolicyArns" not in role
+    [policy] = role["Policies"]
+    allowed = {
+        (s["Action"], s["Resource"]["Sub"].rsplit("${AWS::Region}", 1)[1])
+        for s in policy["PolicyDocument"]["Statement"]
+    }
+    assert allowed == {("s3:GetObject", "/config/*"), ("s3:PutObject", "/reports/${!aws:userid}")}
+
+
+def test_nothing_comes_in(template: dict[str, Any]) -> None:
+    group = resource(template, "AWS::EC2::SecurityGroup")
+    assert "SecurityGroupIngress" not in group
+    kinds = {r["Type"] for r in template["Resources"].values()}
+    assert "AWS::EC2::SecurityGroupIngress" not in kinds
+
+
+def test_users_may_invoke_this_api_and_nothing_else(template: dict[str, Any]) -> None:
+    [statement] = resource(template, "AWS::IAM::ManagedPolicy")["PolicyDocument"]["Statement"]
+    assert statement["Action"] == "execute-api:Invoke"
+    assert statement["Resource"]["Sub"].endswith(":${ApiId}/api/*")
+
+
+def test_no_news_of_the_sweep_is_bad_news(template: dict[str, Any]) -> None:
+    alarm = resource(template, "AWS::CloudWatch::Alarm")
+    assert alarm["TreatMissingData"] == "breaching"
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("HTCondorAnnex", "SweepFinished")
+    assert alarm["ComparisonOperator"] == "LessThanThreshold"
+
+
+def test_the_settings_are_all_there_and_each_can_be_set(template: dict[str, Any]) -> None:
+    text, _ = resource(template, "AWS::SSM::Parameter")["Value"]["Sub"]
+    for name, parameter in stack.SETTINGS.items():
+        assert f'"{name}": ' in text
+        assert parameter in template["Parameters"]
+
+
+def test_assignments_become_parameters() -> None:
+    found = stack.assignments(["max_lease_seconds=3600", "default_instance_type=c7i.large"])
+    assert found == {"MaxLeaseSeconds": "3600", "DefaultInstanceType": "c7i.large"}
+
+
+@pytest.mark.parametrize("text", ["max_lease_seconds", "x=1", "max_lease_seconds=-1", "=1"])
+def test_assignments_that_mean_nothing_are_refused(text: str) -> None:
+    with pytest.raises(BadInput):
+        stack.assignments([text])

@@ -1,0 +1,182 @@
+"""Status: three views in one, with a reason for every machine that does not work."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from annex_client import merge, views
+from annex_client.exits import Exit
+from plane import NOW, FakePlane, instance, iso
+from world import slot
+
+if TYPE_CHECKING:
+    from world import World
+
+ONE = "i-00000000000000001"
+
+
+def machine(one: dict[str, Any], slots: list[Any] | None, **annex: Any) -> merge.Machine:
+    """One machine of an annex, merged with what the collector shows."""
+    shown = FakePlane().add("demo", 0, instances=[one], **annex)
+    return merge.merge(views.annex(shown), slots, NOW).machines[0]
+
+
+@pytest.mark.parametrize(
+    ("one", "slots", "reason"),
+    [
+        (instance(ONE, "pending"), [], "launching"),
+        (instance(ONE), [], "booting"),
+        (instance(ONE, phase="booting"), [], "booting"),
+        (instance(ONE, phase="installing"), [], "booting: installing HTCondor"),
+        (instance(ONE, phase="configured"), [], "has not joined since its launch at 16:00:00 UTC"),
+        (
+            instance(ONE, phase="configured", reason="the collector refuses the token"),
+            [],
+            "the collector refuses the token",
+        ),
+        (
+            instance(ONE, phase="joined"),
+            [],
+            "has left the pool: it had joined, and the collector does not show it now",
+        ),
+        (instance(ONE, phase="joined"), [slot(ONE)], "idle since 16:00:00 UTC"),
+        (instance(ONE, phase="joined"), [slot(ONE, activity_since=0)], "idle"),
+        (instance(ONE), [slot(ONE), slot(ONE, state="Claimed", activity="Busy")], ""),
+        (instance(ONE), [slot(ONE, state="Drained")], "draining"),
+        (instance(ONE), [slot(ONE, drain_reason="spot")], "draining: spot"),
+        (instance(ONE, phase="retiring"), [slot(ONE, state="Claimed")], "takes no new jobs"),
+        (instance(ONE, phase="ending", reason="idle"), [], "ending: idle"),
+        (instance(ONE, "shutting-down"), [], "ending"),
+        (instance(ONE, "terminated"), [], "ended"),
+        (instance(ONE, "terminated", reason="lease over"), [], "lease over"),
+        (
+            instance(ONE),
+            [slot(ONE, identity="mallory@pool.example")],
+            "its slots are advertised by mallory@pool.example instead of alice@pool.example",
+        ),
+        (instance(ONE), None, "unknown: the collector could not be asked"),
+        (instance(ONE, "pending"), None, "launching"),
+    ],
+)
+def test_every_machine_that_does_not_work_has_a_reason(
+    one: dict[str, Any], slots: list[Any] | None, reason: str
+) -> None:
+    assert machine(one, slots).reason == reason
+
+
+def test_a_machine_past_its_lease_is_said_to_be() -> None:
+    found = machine(instance(ONE), [slot(ONE, state="Claimed")], lease_expires_at=iso(NOW))
+    assert found.reason == "over its lease since 16:00:00 UTC"
+
+
+def test_slots_of_an_earlier_annex_of_the_same_name_do_not_count() -> None:
+    assert machine(instance(ONE), [slot(ONE, annex_id="annex-older")]).joined is False
+
+
+def test_json_is_the_promised_object(world: World, plane: FakePlane) -> None:
+    shown = plane.add("demo", 2)
+    ids = [one["instance_id"] for one in shown["instances"]]
+    world.pool.machines = [slot(ids[0]), slot(ids[0], state="Claimed", activity="Busy")]
+    done = world.annex_client("status", "demo", "--json")
+    found = done.json()
+    assert {
+        key: found[key]
+        for key in ("name", "annex_id", "owner", "state", "lease_expires_at", "idle_seconds")
+    } == {
+        "name": "demo",
+        "annex_id": "annex-0000",
+        "owner": "alice@pool.example",
+        "state": "active",
+        "lease_expires_at": "2026-11-24T16:50:00Z",
+        "idle_seconds": 900,
+    }
+    assert (found["requested"], found["reason"]) == (2, "")
+    wanted = {"instance_id", "instance_type", "zone", "lifecycle", "state"}
+    wanted |= {"joined", "slots", "claimed", "reason"}
+    assert all(wanted <= one.keys() for one in found["instances"])
+    first, second = found["instances"]
+    assert (first["joined"], first["slots"], first["claimed"]) == (True, 2, 1)
+    assert (second["joined"], second["slots"], second["claimed"]) == (False, 0, 0)
+
+
+def test_a_collector_out_of_reach_makes_its_columns_unknown_and_nothing_else(
+    world: World, plane: FakePlane
+) -> None:
+    plane.add("demo", 1)
+    world.pool.unreachable = "The pool's collector (cm) cannot be asked: no route"
+    done = world.annex_client("status", "demo", "--json")
+    assert done.status == Exit.DONE
+    one = done.json()["instances"][0]
+    assert (one["joined"], one["slots"], one["claimed"]) == (None, None, None)
+    assert "cannot be asked" in done.err
+    assert world.annex_client("status", "--json").json()["annexes"][0]["joined"] is None
+    assert "unknown" in world.annex_client("status", "demo").out
+
+
+def test_all_annexes_are_listed_with_counts(world: World, plane: FakePlane) -> None:
+    plane.add("one", 2)
+    plane.add("two", 1, state="terminated", reason="lease over")
+    ids = [one["instance_id"] for one in plane.annexes["one"]["instances"]]
+    world.pool.machines = [
+        slot(ids[0], annex="one", annex_id="annex-0000"),
+        slot(ids[1], annex="one", annex_id="annex-0000", identity="mallory@pool.example"),
+    ]
+    found = world.annex_client("status", "--json").json()["annexes"]
+    assert found[0]["counts"] == {"running": 2}
+    assert (found[0]["joined"], found[0]["slots"], found[0]["claimed"]) == (1, 1, 0)
+    assert "instances" not in found[0]
+    out = world.annex_client("status").out
+    assert "lease over" in out
+    assert out.splitlines()[0].startswith("Annex")
+
+
+def test_a_person_reads_lease_and_idle_time(world: World, plane: FakePlane) -> None:
+    plane.add("demo", 1)
+    done = world.annex_client("status", "demo")
+    assert done.out.startswith(
+        "demo: active, 1 machine asked for, lease ends 2026-11-24 16:50:00 UTC (in 0:50:00),"
+        " machines end when idle for 0.25 hours.\n"
+    )
+
+
+def test_no_annexes_is_said(world: World) -> None:
+    assert world.annex_client("status").out == "You have no annexes.\n"
+
+
+def test_an_annex_that_is_not_there_is_not_found(world: World) -> None:
+    done = world.annex_client("status", "demo")
+    assert done.status == Exit.NOT_FOUND
+    assert "There is no annex demo of yours" in done.err
+
+
+def test_watching_goes_on_until_ctrl_c(world: World, plane: FakePlane) -> None:
+    plane.add("demo", 1)
+
+    def interrupt() -> None:
+        if world.clock.slept > 10:
+            raise KeyboardInterrupt
+
+    world.clock.while_asleep = interrupt
+    done = world.annex_client("status", "demo", "--watch")
+    assert done.status == Exit.INTERRUPTED
+    assert done.out.count("demo: active") == 3
+
+
+def test_the_admin_key_goes_when_the_annex_is_over_and_not_before(
+    world: World, plane: FakePlane
+) -> None:
+    world.annex_client("start", "demo", "--yes")
+    plane.annexes["demo"]["state"] = "terminating"
+    world.annex_client("status", "demo")
+    assert (world.condor / "tokens.d" / "annex-demo-admin").exists()
+    plane.annexes["demo"]["state"] = "terminated"
+    world.annex_client("status", "demo")
+    assert list(world.condor.rglob("*admin*")) == []
+
+
+def test_an_admin_token_that_has_run_out_is_cleared_away(world: World) -> None:
+    world.annex_client("start", "demo", "--yes")
+    world.clock.sleep(86_400)
+    world.annex_client("status")
+    assert list(world.condor.rglob("*admin*")) == []
