@@ -243,7 +243,7 @@ def _document(policy: Any) -> Mapping[str, Any]:
         text = next(version.document for version in policy.versions if version.is_default)
     else:
         if not isinstance(policy, str) and "Statement" in policy:
-            return policy  # as CloudFormation put it
+            return cast("Mapping[str, Any]", policy)  # as CloudFormation put it
         text = policy if isinstance(policy, str) else policy["policy_document"]
     document: Mapping[str, Any] = json.loads(text)
     return document
