@@ -55,7 +55,9 @@ def cache_folder(state: Path) -> Path:
 def missing_packages() -> list[str]:
     """The Debian packages that this machine lacks for the account's hosts."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return sorted({package for tool, package in _NEEDED.items() if not shutil.which(tool, path=path)})
+    return sorted(
+        {package for tool, package in _NEEDED.items() if not shutil.which(tool, path=path)}
+    )
 
 
 class Images:
@@ -69,7 +71,9 @@ class Images:
     def __init__(self, cache: Path, say: Callable[[str], None] = print) -> None:
         self._cache = cache
         self._say = say
-        base = _key("base", recipe.SUITE, recipe.BASE_PACKAGES, recipe.BASE_FILES, recipe.BASE_LINKS)
+        base = _key(
+            "base", recipe.SUITE, recipe.BASE_PACKAGES, recipe.BASE_FILES, recipe.BASE_LINKS
+        )
         condor = _key("htcondor", base, recipe.HTCONDOR_PACKAGES)
         self._base = cache / f"base-{base}"
         self._condor = cache / f"htcondor-{condor}"
@@ -129,7 +133,9 @@ class Images:
         log = result.parent / "log"
         self._say("building the Debian root file system, once; this takes half a minute")
         options = ['APT::Install-Recommends "false"', 'Acquire::Languages "none"']
-        excluded = [f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
+        excluded = [
+            f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")
+        ]
         _run_isolated(
             [
                 *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
@@ -174,9 +180,7 @@ class Images:
         }
         apt = ["apt-get", "-q", "-y", *(f"-o{name}={value}" for name, value in options.items())]
         _run_isolated([*apt, "update"], work / "log")
-        _run_isolated(
-            [*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log"
-        )
+        _run_isolated([*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log")
         for package in (work / "archives").glob("*.deb"):
             package.rename(result / package.name)
         scan = 'cd "$0" && dpkg-scanpackages --multiversion . >Packages && gzip -k Packages'
@@ -283,7 +287,5 @@ def _key(*parts: object) -> str:
 
 
 def _megabytes(folder: Path) -> int:
-    done = subprocess.run(
-        ["du", "-sm", str(folder)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["du", "-sm", str(folder)], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[0])
