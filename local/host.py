@@ -24,6 +24,9 @@ if TYPE_CHECKING:
 
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1): start poweroff.target
 _ASK_AGAIN_SECONDS = 2.0  # systemd misses what comes before it listens
+_KILL_AGAIN_SECONDS = 0.2  # it may be rebooting, with no process to kill for a moment
+# reboot(2): inside a PID namespace, a restart ends its first process by this signal.
+_REBOOTED = -signal.SIGHUP
 _INIT = Path(__file__).with_name("host-init.sh")
 
 
@@ -57,7 +60,7 @@ class Host:
         self._network = network
         self._wire = wire
         self._gone = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._unwanted = False
 
     @property
     def console_log(self) -> Path:
@@ -81,20 +84,15 @@ class Host:
         threading.Thread(
             target=_copy_console, args=(master, self.console_log), daemon=True, name="console"
         ).start()
-        reading, writing = os.pipe()
-        self._process = self._start(terminal, writing)
-        os.close(writing)
-        with open(reading, encoding="ascii") as told:  # noqa: PTH123 - a descriptor
-            # No reading to the end: whoever waits for the host holds the other end as well.
-            said = [told.readline().strip(), told.readline().strip()]
-        if said[1] != "up":
-            self._process.wait()
+        process = self._power_on(terminal)
+        if process is None:
             self._clean(terminal)
             raise AccountError(f"{self.plan.name} does not boot: see {self.console_log}")
-        self.pid = int(said[0].split()[0])
-        (self.folder / "pid").write_text(said[0])
         threading.Thread(
-            target=self._watch, args=(terminal, off), daemon=True, name=f"host {self.plan.name}"
+            target=self._watch,
+            args=(process, terminal, off),
+            daemon=True,
+            name=f"host {self.plan.name}",
         ).start()
 
     def shut_down(self, patience_seconds: float) -> None:
@@ -107,8 +105,10 @@ class Host:
 
     def kill(self) -> None:
         """Pull the plug; returns when the host is gone."""
-        self._signal(signal.SIGKILL)
-        self._gone.wait()
+        self._unwanted = True
+        while not self._gone.is_set():
+            self._signal(signal.SIGKILL)
+            self._gone.wait(_KILL_AGAIN_SECONDS)
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -166,9 +166,27 @@ class Host:
             start_new_session=True,
         )
 
-    def _watch(self, terminal: int, off: Callable[[], None]) -> None:
-        assert self._process is not None  # noqa: S101 - for the type checker
-        self._process.wait()
+    def _power_on(self, terminal: int) -> subprocess.Popen[bytes] | None:
+        """Start the first process; None if it did not become systemd."""
+        reading, writing = os.pipe()
+        process = self._start(terminal, writing)
+        os.close(writing)
+        with open(reading, encoding="ascii") as told:  # noqa: PTH123 - a descriptor
+            # No reading to the end: whoever waits for the host holds the other end as well.
+            identity, up = told.readline().strip(), told.readline().strip()
+        if up != "up":
+            process.wait()
+            return None
+        self.pid = int(identity.split()[0])
+        (self.folder / "pid").write_text(identity)
+        return process
+
+    def _watch(
+        self, process: subprocess.Popen[bytes] | None, terminal: int, off: Callable[[], None]
+    ) -> None:
+        while process is not None and process.wait() == _REBOOTED and not self._unwanted:
+            self._network.keeper.remove_cgroup(self.plan.name)
+            process = self._power_on(terminal)
         self._clean(terminal)
         off()
 

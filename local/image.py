@@ -151,7 +151,7 @@ class Images:
         for link, goal in recipe.BASE_LINKS.items():
             (result / link.lstrip("/")).symlink_to(goal)
         # What would otherwise be the same on every host, or leads to the build's own archive.
-        for path in ("etc/apt/sources.list", "etc/machine-id", "etc/resolv.conf"):
+        for path in ("etc/apt/sources.list", "etc/machine-id", "etc/hostname"):
             (result / path).unlink(missing_ok=True)
 
     def _build_mirror(self, result: Path) -> None:
@@ -191,7 +191,6 @@ class Images:
             result,
             (self._base,),
             # No network in there: the packages are in the mirror, which is bound in.
-            "mount --bind /etc/apt/trusted.gpg.d merged/etc/apt/trusted.gpg.d\n"
             f"mount --bind '{self.mirror}' merged/mnt\n"
             "echo 'deb [trusted=yes] file:/mnt ./' >merged/etc/apt/sources.list\n"
             "chroot merged apt-get -q -o APT::Sandbox::User=root update\n"
@@ -222,9 +221,12 @@ class Images:
             "mount -t proc proc merged/proc\n"
             "mount -t tmpfs tmpfs merged/tmp\n"
             "mount --bind /dev/null merged/dev/null\n"
+            # A name that resolves: HTCondor's tools look their host up.
+            "hostname localhost\n"
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
         )
-        _run_isolated(["sh", "-c", head + script, str(work)], work / "log")
+        # Without a network, so that nothing in there can wait for one.
+        _run_isolated(["sh", "-c", head + script, str(work)], work / "log", "--net", "--uts")
 
 
 def _build_ami(result: Path) -> None:
@@ -252,14 +254,14 @@ def _archive() -> str:
     )
 
 
-def _run_isolated(command: list[str], log: Path) -> None:
+def _run_isolated(command: list[str], log: Path, *namespaces: str) -> None:
     """Run with mounts and processes that end with this process, however it ends."""
     with log.open("ab") as stream:
         done = subprocess.run(
             [
                 *("setpriv", "--pdeathsig=KILL"),
                 *("unshare", "--mount", "--propagation=private", "--pid", "--fork"),
-                *("--kill-child=SIGKILL", "--", *command),
+                *(*namespaces, "--kill-child=SIGKILL", "--", *command),
             ],
             stdin=subprocess.DEVNULL,
             stdout=stream,

@@ -26,6 +26,8 @@ preserve_hostname: true
 resize_rootfs: false
 growpart: {mode: "off"}
 locale: false
+ssh_deletekeys: false
+ssh_genkeytypes: []
 apt: {preserve_sources_list: true}
 """
 
@@ -60,6 +62,8 @@ MaxLevelConsole=info
 """
 
 BASE_FILES = {
+    "/etc/hosts": File(b"127.0.0.1 localhost\n"),
+    "/etc/resolv.conf": File(b""),
     "/etc/cloud/cloud.cfg.d/99-local.cfg": File(_CLOUD_INIT),
     "/usr/local/sbin/dmidecode": File(_DMIDECODE, 0o755),
     "/usr/local/sbin/systemd-detect-virt": File(_DETECT_VIRT, 0o755),
