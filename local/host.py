@@ -224,7 +224,7 @@ def put_file(root: Path, layers: Sequence[Path], path: str, file: File) -> None:
 
 
 def running_pid(folder: Path) -> int | None:
-    """The pid, on the machine, of the first process of the host in this folder; None when it is off.
+    """The pid, on the machine, of the first process of the host in this folder; None if it is off.
 
     Compares the time it was started at: pids come round again.
     """
@@ -246,8 +246,8 @@ def enter_command(
 ) -> list[str]:
     """The command line that runs `argv` inside a running host, in the user's home.
 
-    Works from any process of root on the machine, not only from the supervisor. Standard streams and
-    terminal are the caller's; the exit status is that of `argv`.
+    Works from any process of root on the machine, not only from the supervisor. Standard streams
+    and terminal are the caller's; the exit status is that of `argv`.
 
     Raises:
         AccountError: no such host is running, or it has no such user.

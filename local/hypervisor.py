@@ -1,4 +1,4 @@
-"""Boots a host for each instance that EC2 launches, and tells EC2 when it is up and when it is gone."""
+"""Boots a host for each instance that EC2 launches, and tells EC2 when it is up and when gone."""
 
 from __future__ import annotations
 

@@ -4,10 +4,10 @@
     htcondor  base + HTCondor + ami       an image that somebody has baked
     plain     base + ami                  the distribution's stock image; HTCondor comes at boot
 
-Each part is a folder of its own, and a host's disk is an overlay over two or three of them. They are
-built once, from the archive that this machine's own apt uses, and kept in the cache folder, named
-after a hash of their recipe. A part is built under a name of its own and then renamed: who finds it
-finds all of it.
+Each part is a folder of its own, and a host's disk is an overlay over two or three of them. They
+are built once, from the archive that this machine's own apt uses, and kept in the cache folder,
+named after a hash of their recipe. A part is built under a name of its own and then renamed: who
+finds it finds all of it.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ class Images:
             (result / path).unlink(missing_ok=True)
 
     def _build_mirror(self, result: Path) -> None:
-        """Fetch with the machine's own apt (its proxies, its certificates), for the base's state."""
+        """Fetch by the machine's own apt (its proxies, its certificates) what the base lacks."""
         work = result.parent
         for folder in ("lists/partial", "archives/partial"):
             (work / folder).mkdir(parents=True)

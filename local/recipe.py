@@ -33,7 +33,7 @@ apt: {preserve_sources_list: true}
 
 _DMIDECODE = b"""\
 #!/bin/sh
-# There is no firmware in a namespace: this answers as EC2's would. cloud-init asks it what it runs on.
+# A namespace has no firmware: this answers as EC2's would. cloud-init asks it where it runs.
 case "$*" in
 *system-uuid* | *system-serial*) echo ec2e1916-9099-7caf-fd21-012345abcdef ;;
 *system-manufacturer* | *chassis-asset-tag*) echo "Amazon EC2" ;;
@@ -49,7 +49,7 @@ exit 1
 """
 
 _CONDOR = b"""\
-# The kernel is shared with the machine that holds the account: its settings are not HTCondor's to change.
+# The kernel is that of the machine which holds the account: not HTCondor's to tune.
 ENABLE_KERNEL_TUNING = False
 """
 

@@ -1,4 +1,4 @@
-"""Real hosts for tests: the account's network, root file systems, pool and instances, without AWS."""
+"""Real hosts for tests: the account's network, images, pool and instances, without AWS."""
 
 from __future__ import annotations
 
