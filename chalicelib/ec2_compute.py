@@ -254,7 +254,7 @@ def _instance(one: InstanceTypeDef) -> Instance:
     tags = {tag["Key"]: tag["Value"] for tag in one.get("Tags", [])}
     return Instance(
         instance_id=InstanceId(one["InstanceId"]),
-        state=InstanceState(one["State"]["Name"]),
+        state=_state(one["State"]["Name"]),
         instance_type=one["InstanceType"],
         zone=one["Placement"]["AvailabilityZone"],
         launched_at=one["LaunchTime"],
@@ -265,6 +265,14 @@ def _instance(one: InstanceTypeDef) -> Instance:
         private_dns_name=one.get("PrivateDnsName", ""),
         state_reason=one.get("StateReason", {}).get("Message", ""),
     )
+
+
+def _state(word: str) -> InstanceState:
+    """A word that EC2 does not have today counts as running: such a machine costs money."""
+    try:
+        return InstanceState(word)
+    except ValueError:
+        return InstanceState.RUNNING
 
 
 def _lease(tag: str | None) -> datetime | None:

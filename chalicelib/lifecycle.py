@@ -11,7 +11,8 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .model import Annex, AnnexState, InstanceId, InstanceState, Launch, RefusalKind
+from .launching import how_it_went, next_place, why_nothing_started
+from .model import Annex, AnnexState, InstanceId, InstanceState, Launch
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -154,6 +155,8 @@ def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -
         return actions
     if any(not a.settled and now < a.called_at + UNSETTLED_GRACE for a in annex.attempts):
         return actions
+    if annex.written_generation == 0 and now < annex.created_at + CONFIGURATION_WAIT:
+        return actions  # its request may still write the object, which then must be deleted
     return [*actions, Finish()]
 
 
@@ -182,7 +185,7 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
     if not launch.missing:
         return [CloseLaunch(launch.number, "complete")]
     if now >= launch.opened_at + LAUNCH_WINDOW:
-        return [CloseLaunch(launch.number, _how_it_went(launch, "given up after five minutes"))]
+        return [CloseLaunch(launch.number, how_it_went(launch, "given up after five minutes"))]
     return _plan_attempt(launch, now)
 
 
@@ -194,87 +197,8 @@ def _plan_attempt(launch: Launch, now: datetime) -> list[Action]:
         return [] if under_way else [Call(launch.number, pending.client_token)]
     place = next_place(launch)
     if place is None:
-        return [CloseLaunch(launch.number, _how_it_went(launch, "not to be had"))]
+        return [CloseLaunch(launch.number, how_it_went(launch, "not to be had"))]
     return [Try(launch.number, len(launch.attempts), place)]
-
-
-def next_place(launch: Launch) -> Place | None:
-    """The next type and subnet to try: each at most once, in the order that was asked for.
-
-    A place that gave a part has nothing left; a type over the account's quota is over it in every
-    zone; after a fatal refusal, or a token used up, no place is any good.
-    """
-    tried = {attempt.place for attempt in launch.attempts}
-    refused = [(a.place, a.refusal) for a in launch.attempts if a.refusal is not None]
-    if any(no.kind in (RefusalKind.FATAL, RefusalKind.SPENT) for _, no in refused):
-        return None
-    over_quota = {place.instance_type for place, no in refused if no.kind is RefusalKind.QUOTA}
-    return next(
-        (p for p in launch.spec.places if p not in tried and p.instance_type not in over_quota),
-        None,
-    )
-
-
-def notes(launch: Launch) -> tuple[str, ...]:
-    """What a user should know of a launch's attempts, a sentence each."""
-    said = []
-    for attempt in launch.attempts:
-        where = f"{attempt.place.instance_type} in {attempt.place.zone}"
-        if attempt.refusal is not None:
-            said.append(f"{where}: {attempt.refusal.message} ({attempt.refusal.code}).")
-        elif attempt.settled and len(attempt.started) < attempt.count:
-            said.append(f"{where}: EC2 gave {len(attempt.started)} of {attempt.count}.")
-        elif not attempt.settled and len(attempt.started) < attempt.count:
-            said.append(f"{where}: EC2 has not answered yet.")
-    if launch.closed not in ("", "complete"):
-        said.append(f"{launch.closed[0].upper()}{launch.closed[1:]}.")
-    return tuple(said)
-
-
-def why_nothing_started(annex: Annex) -> str:
-    """The reason of an annex that never had a machine."""
-    said = " ".join(notes(annex.launches[-1])) if annex.launches else "nothing was asked for"
-    return f"no machine could be started: {said}"
-
-
-def requested(annex: Annex) -> int:
-    """Machines asked for, without the launches that started none."""
-    asked = sum(one.asked for one in annex.launches if one.started or not one.closed)
-    return asked or (annex.launches[0].asked if annex.launches else 0)
-
-
-def is_orphan(
-    instance: Instance,
-    annex: Annex | None,
-    marked_at: datetime | None,
-    now: datetime,
-    grace: timedelta,
-) -> bool:
-    """Whether a machine of the deployment has nobody who answers for it.
-
-    `annex` is the record its tag names, by a strongly consistent read made after EC2 showed the
-    machine: records come before machines, so a missing record is no race. But the ledger is
-    believed about absence only for machines younger than itself (`marked_at`, None for a ledger
-    that never spoke for this deployment); all others are judged by the lease in their own tag, and
-    one without a readable tag by nothing.
-    """
-    if not instance.state.is_endable or now < instance.launched_at + grace:
-        return False
-    if annex is not None:
-        return False  # alive, or finished: `plan` deals with both
-    if marked_at is not None and marked_at <= instance.launched_at:
-        return True
-    return past_own_tag(instance, now, grace)
-
-
-def past_own_tag(instance: Instance, now: datetime, grace: timedelta) -> bool:
-    """Whether a machine has outlived the lease in its own tag: what remains without a ledger."""
-    lease = instance.lease_tag
-    return instance.state.is_endable and lease is not None and now >= lease + grace
-
-
-def _how_it_went(launch: Launch, outcome: str) -> str:
-    return f"{outcome}: {len(launch.started)} of {launch.asked} started"
 
 
 def _endable(seen: Sequence[Instance] | None) -> frozenset[InstanceId]:

@@ -22,40 +22,34 @@ from .errors import (
     BadRequest,
     CapExceeded,
     Conflict,
-    Forbidden,
     NameTaken,
-    NoCapacity,
     NoSuchAnnex,
-    QuotaExceeded,
     Unreadable,
 )
+from .first_configuration import first_configuration
+from .launching import next_place, notes
 from .launchspec import SpecMaker
-from .lifecycle import next_place, notes
 from .model import (
     Annex,
     AnnexId,
     AnnexName,
     AnnexState,
     Attempt,
-    Configuration,
     Launch,
-    RefusalKind,
     RequestRecord,
 )
+from .why_not import why_not
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from .model import Instance, Refusal
+    from .model import Instance
     from .reconcile import Result
     from .services import Services
     from .settings import Settings
     from .wire import StartRequest
 
-_NOT_ALLOWED = frozenset(
-    {"UnauthorizedOperation", "OptInRequired", "PendingVerification", "Blocked", "AuthFailure"}
-)
 _ENDING = (AnnexState.TERMINATING, AnnexState.TERMINATED)
 
 
@@ -182,6 +176,10 @@ class Start:
                 f"{request.count}.",
                 annex=name,
             )
+        if annex.written_generation == 0:
+            raise AwsUnavailable(
+                f"Annex {name} is just being started: ask again in a minute.", annex=name
+            )
         if len(annex.launches) >= LAUNCHES_PER_ANNEX:
             raise CapExceeded(
                 f"Annex {name} has been grown {LAUNCHES_PER_ANNEX} times: start another.",
@@ -213,13 +211,16 @@ class Start:
         if annex.state in _ENDING:
             return annex, self._seen(annex)
         if annex.written_generation == 0:
-            configuration = _configuration(
+            configuration = first_configuration(
                 annex, request, self.services.settings(), self.services.program()
             )
             self.services.configs.write(annex.config_key, configuration)
             annex = reconciler.change(
                 annex, lambda a: transitions.configuration_written(a, configuration.generation)
             )
+            if annex.state is AnnexState.TERMINATED:
+                # The sweep was faster, and has deleted what was not there yet.
+                self.services.configs.delete(annex.config_key)
             if not annex.attempts:
                 return annex, []  # nothing was ever asked of EC2 for this id
         elif annex.written_generation < annex.generation:
@@ -238,7 +239,7 @@ class Start:
                 f"Annex {annex.name} has lost request {asked.request_id}.", annex=annex.name
             )
         if launch.closed and not launch.started:
-            raise _why_not(annex, launch)
+            raise why_not(annex, launch)
         # A first start needs no look at EC2: the ledger has just heard of every machine.
         seen = [] if len(annex.launches) == 1 else self._seen(annex) or []
         troubles = () if launch.closed else tuple(one.message for one in result.failures)
@@ -273,7 +274,7 @@ class Start:
         refusal = self.services.compute.rehearse(launch.spec, attempt)
         if refusal is not None:
             refused = replace(attempt, settled=True, refusal=refusal)
-            raise _why_not(annex, replace(launch, attempts=(refused,), closed="dry run"))
+            raise why_not(annex, replace(launch, attempts=(refused,), closed="dry run"))
         return wire.StartAnswer(
             annex=views.annex_view(annex, []),
             asked=launch.asked,
@@ -295,64 +296,3 @@ def _asked_lease(request: StartRequest, now: datetime) -> datetime | None:
     if request.duration_seconds is None:
         return None
     return now + timedelta(seconds=request.duration_seconds)
-
-
-def _configuration(
-    annex: Annex, request: StartRequest, settings: Settings, program: str
-) -> Configuration:
-    admin = request.admin
-    return Configuration(
-        annex_name=annex.name,
-        annex_id=annex.annex_id,
-        generation=annex.generation,
-        lease_expires_at=annex.lease_expires_at,
-        idle_seconds=annex.idle_seconds,
-        retire_seconds=annex.retire_seconds,
-        vacate_seconds=settings.vacate_seconds,
-        dead_man_margin_seconds=settings.dead_man_margin_seconds,
-        unjoined_limit_seconds=settings.unjoined_limit_seconds,
-        identity=annex.identity,
-        owners=request.owners or (() if request.any_owner else (annex.identity,)),
-        any_owner=request.any_owner,
-        collector_host=request.pool.collector_host,
-        trust_domain=request.pool.trust_domain,
-        access_points=request.pool.access_points,
-        config_files=request.config_files,
-        program=program,
-        token=request.token,
-        admin=None
-        if admin is None
-        else {"key_name": admin.key_name, "identity": admin.identity, "key": admin.key},
-    )
-
-
-def _why_not(annex: Annex, launch: Launch) -> AnnexError:
-    """The error for a launch that started nothing: what EC2 said, place by place."""
-    refusals = [one.refusal for one in launch.attempts if one.refusal is not None]
-    told = " ".join(notes(replace(launch, closed="")))
-    if not refusals:
-        if annex.state in _ENDING and annex.reason:
-            return AnnexEnding(
-                f"Annex {annex.name} has ended before any machine was started: {annex.reason}.",
-                annex=annex.name,
-            )
-        return AwsUnavailable(
-            f"EC2 has not answered for annex {annex.name}: {launch.closed}.", annex=annex.name
-        )
-    kind = _error_for(refusals)
-    return kind(
-        f"No machine was started for annex {annex.name}, and nothing is running that was not "
-        f"before. {told}",
-        annex=annex.name,
-    )
-
-
-def _error_for(refusals: Sequence[Refusal]) -> type[AnnexError]:
-    last = refusals[-1]
-    if last.kind is RefusalKind.FATAL:
-        return Forbidden if last.code in _NOT_ALLOWED else BadRequest
-    if last.kind is RefusalKind.SPENT:
-        return AwsUnavailable
-    if all(one.kind is RefusalKind.QUOTA for one in refusals):
-        return QuotaExceeded
-    return NoCapacity

@@ -12,8 +12,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from .errors import AnnexError
-from .lifecycle import is_orphan, past_own_tag
 from .model import AnnexState, SweepState
+from .orphans import is_orphan, past_own_tag
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,9 +25,6 @@ if TYPE_CHECKING:
 
 # A minute's schedule leaves this much for the work; the function's own time-out is longer.
 BUDGET = timedelta(seconds=45)
-# Nothing younger is judged without its record, nothing within this of its own tag's lease: clocks
-# differ, and the machine's own watcher goes first.
-ORPHAN_GRACE = timedelta(minutes=5)
 
 
 @dataclass(frozen=True)
@@ -65,14 +62,14 @@ class Sweep:
     def _machines(self, problems: list[str]) -> list[Instance] | None:
         try:
             return self.compute.instances()
-        except AnnexError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the records say enough to act
             self._note(problems, "EC2's machines could not be listed", error)
             return None
 
     def _records(self, problems: list[str]) -> tuple[list[Annex], list[AnnexId]] | None:
         try:
             annexes, unreadable = self.ledger.annexes()
-        except AnnexError as error:
+        except Exception as error:  # noqa: BLE001  whatever it is, the tags say enough to act
             self._note(problems, "the ledger could not be read", error)
             return None
         for annex_id in unreadable:
@@ -143,14 +140,14 @@ class Sweep:
         spared = 0
         for one in strangers:
             if one.annex_id is None or one.annex_id in unreadable:
-                doomed = past_own_tag(one, now, ORPHAN_GRACE)
+                doomed = past_own_tag(one, now)
             else:
                 try:
                     annex = self.ledger.get(one.annex_id)
                 except AnnexError:
-                    doomed = past_own_tag(one, now, ORPHAN_GRACE)
+                    doomed = past_own_tag(one, now)
                 else:
-                    doomed = is_orphan(one, annex, marked_at, now, ORPHAN_GRACE)
+                    doomed = is_orphan(one, annex, marked_at, now)
             if doomed:
                 orphans.append(one.instance_id)
             elif marked_at is None or one.launched_at < marked_at:
@@ -176,7 +173,7 @@ class Sweep:
     def _end_by_own_tag(self, listed: Sequence[Instance], problems: list[str]) -> None:
         """Without a ledger only what is past the lease in its own tag is certain."""
         now = self.clock.now()
-        self._end([m.instance_id for m in listed if past_own_tag(m, now, ORPHAN_GRACE)], problems)
+        self._end([m.instance_id for m in listed if past_own_tag(m, now)], problems)
 
     def _end(self, orphans: list[InstanceId], problems: list[str]) -> None:
         if not orphans:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import socket
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 # HTCondor's shared port (manual, COLLECTOR_HOST).
 _PORT = 9618
@@ -18,14 +18,23 @@ _MOST = 17  # a collector and sixteen access points
 class TcpReach:
     """`ports.PoolReach` by plain TCP connections."""
 
-    def __init__(self) -> None:
-        self._pool: ThreadPoolExecutor | None = None
-
     def check(self, addresses: Sequence[str]) -> Future[Sequence[str]]:
-        if self._pool is None:
-            self._pool = ThreadPoolExecutor(_MOST + 1)
-        doors = [self._pool.submit(_knock, one) for one in dict.fromkeys(addresses[:_MOST])]
-        return self._pool.submit(lambda: [note for door in doors if (note := door.result())])
+        wanted = list(dict.fromkeys(addresses[:_MOST]))
+        pool = ThreadPoolExecutor(len(wanted) + 1)
+        doors = [pool.submit(_knock, one) for one in wanted]
+        notes = pool.submit(_notes, dict(zip(wanted, doors, strict=True)))
+        pool.shutdown(wait=False)
+        return notes
+
+
+def _notes(doors: Mapping[str, Future[str]]) -> Sequence[str]:
+    # A name server that is silent holds a connection up for longer than its own time-out.
+    wait(doors.values(), timeout=_SECONDS + 1)
+    said = [
+        door.result() if door.done() else _unreached(address, "its name is not found in time")
+        for address, door in doors.items()
+    ]
+    return [note for note in said if note]
 
 
 def _knock(address: str) -> str:
@@ -33,10 +42,15 @@ def _knock(address: str) -> str:
     try:
         socket.create_connection((host, int(port or _PORT)), timeout=_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
-        why = "does not answer" if isinstance(error, TimeoutError) else str(error)
-        return (
-            f"{host} port {port or _PORT} cannot be reached from AWS ({why}). Unless the machines' "
-            "network is let in where this function's is not, they will not join: open TCP "
-            f"{port or _PORT} of {host} to them."
-        )
+        why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
+        return _unreached(address, why)
     return ""
+
+
+def _unreached(address: str, why: str) -> str:
+    host, _, port = address.partition(":")
+    return (
+        f"{host} port {port or _PORT} cannot be reached from AWS ({why}). Unless the machines' "
+        "network is let in where this function's is not, they will not join: open TCP "
+        f"{port or _PORT} of {host} to them."
+    )

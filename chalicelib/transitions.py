@@ -135,7 +135,8 @@ def _adopt_terms(annex: Annex, launch: Launch) -> Annex:
 
 def _close(launch: Launch, note: str) -> Launch:
     # Nothing of the request is ever sent again, and its large parts would fill the record.
-    return replace(launch, closed=note, spec=replace(launch.spec, user_data=b"", places=()))
+    spec = replace(launch.spec, user_data=b"", places=(), tags=())
+    return replace(launch, closed=note, spec=spec)
 
 
 def _by_token(annex: Annex, client_token: str) -> tuple[Launch, Attempt]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import wire
 from .iso import iso
-from .lifecycle import notes, requested
+from .launching import notes, requested
 from .model import Annex, AnnexState, InstanceState
 
 if TYPE_CHECKING:

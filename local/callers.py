@@ -242,6 +242,8 @@ def _document(policy: Any) -> Mapping[str, Any]:
     if isinstance(policy, Policy):
         text = next(version.document for version in policy.versions if version.is_default)
     else:
+        if not isinstance(policy, str) and "Statement" in policy:
+            return policy  # as CloudFormation put it
         text = policy if isinstance(policy, str) else policy["policy_document"]
     document: Mapping[str, Any] = json.loads(text)
     return document

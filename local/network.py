@@ -17,7 +17,14 @@ from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING, Literal
 
 from local import kernel
-from local.interfaces import AWS_ADDRESS, MIRROR_ADDRESS, POOL_CIDR, VPC_CIDR
+from local.interfaces import (
+    ACCESS_POINT,
+    AWS_ADDRESS,
+    CENTRAL_MANAGER,
+    MIRROR_ADDRESS,
+    POOL_CIDR,
+    VPC_CIDR,
+)
 from local.keeper import AccountError, Keeper, prefix
 
 if TYPE_CHECKING:
@@ -125,7 +132,18 @@ class Network:
         return [
             *self.keeper.in_cgroup("functions"),
             *("nsenter", f"--net=/proc/{self.keeper.pid}/ns/net", "--"),
+            # The pool's names, which elsewhere the domain name system knows.
+            *("unshare", "--mount", "--", "sh", "-c"),
+            'mount --bind "$0" /etc/hosts && exec "$@"',
+            str(self._hosts_file()),
         ]
+
+    def _hosts_file(self) -> Path:
+        """What /etc/hosts is for programs at the router."""
+        path = self.state.resolve() / "router-hosts"
+        known = [("localhost", "127.0.0.1"), CENTRAL_MANAGER, ACCESS_POINT]
+        path.write_text("".join(f"{address} {name}\n" for name, address in known))
+        return path
 
     def attach(self, bridge: Bridge, address: str) -> Wire:
         """A new host's network namespace: eth0 with the address, and the default route.

@@ -55,16 +55,21 @@ def fetched(given: Parameters, s3: S3, reporter: Reporter, root: str = "/") -> b
     """Put the program in its place; where that cannot be, the report says why."""
     try:
         found = s3.get(given.key)
-        given_program = json.loads(found.body if found else b"")["program"]
-        program = base64.b64decode(given_program, validate=True)
-        if not program.startswith(ZIP):
-            raise ValueError
-        write(File(PROGRAM, program), root)
+        program = _program(found.body if found else b"")
+        if program:
+            write(File(PROGRAM, program), root)
+            return True
+        problem = "The configuration object holds no program."
     except (S3Error, OSError) as error:
         problem = str(error)
-    except (ValueError, TypeError, KeyError):
-        problem = "The configuration object holds no program."
-    else:
-        return True
     reporter.say("booting", "It could not get its configuration: " + problem)
     return False
+
+
+def _program(body: bytes) -> bytes:
+    """The program in a configuration object, or nothing."""
+    try:
+        program = base64.b64decode(json.loads(body)["program"], validate=True)
+    except (ValueError, TypeError, KeyError):
+        return b""
+    return program if program.startswith(ZIP) else b""

@@ -14,6 +14,8 @@ from urllib.parse import urlsplit
 from .metadata import Credentials, Metadata, MetadataError
 from .signing import path_of, sign
 
+# For a connection and for each wait on it: the watcher, who must act in time, waits as well.
+TIMEOUT = 6
 OK, NOT_MODIFIED, FORBIDDEN = 200, 304, 403
 # The instance role's credentials were replaced, or the clock was set since they were signed.
 STALE = {"ExpiredToken", "InvalidToken", "InvalidAccessKeyId", "TokenRefreshRequired"}
@@ -106,10 +108,10 @@ class S3:
         )
         if self._url.scheme == "https":
             connection: http.client.HTTPConnection = http.client.HTTPSConnection(
-                self._url.netloc, timeout=10, context=ssl.create_default_context()
+                self._url.netloc, timeout=TIMEOUT, context=ssl.create_default_context()
             )
         else:
-            connection = http.client.HTTPConnection(self._url.netloc, timeout=10)
+            connection = http.client.HTTPConnection(self._url.netloc, timeout=TIMEOUT)
         try:
             connection.request(method, path, body or None, signed)
             answer = connection.getresponse()

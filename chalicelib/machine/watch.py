@@ -67,6 +67,10 @@ class Watcher:
             seen = self._see(configuration)
             decision = self._judge(configuration, seen)
             if decision.leave:
+                # A renewal may have come since the last poll: it holds until the very end.
+                configuration = self._poll(configuration)
+                decision = self._judge(configuration, seen)
+            if decision.leave:
                 return configuration, decision.reason
             self._machine.reporter.say(decision.phase, decision.reason)
             self._sleep(LOOK_SECONDS if seen.condor is Condor.UP else SOON_SECONDS)

@@ -2,50 +2,26 @@
 
 from __future__ import annotations
 
-import argparse
 import sys
-from typing import TYPE_CHECKING, Any, Callable, NoReturn
+from typing import TYPE_CHECKING, Any, Callable
 
-from annex_client import __version__, inputs, waiting
+from annex_client import inputs
+from annex_client.arguments import PROGRAM, parser
 from annex_client.context import real_context
 from annex_client.errors import BadInput, ClientError, Interrupted
 from annex_client.exits import Exit
 from annex_client.render import Output
 
 if TYPE_CHECKING:
+    import argparse
     from collections.abc import Sequence
 
     from annex_client.context import Context
     from annex_client.session import Session
 
-PROGRAM = "annex-client"
 _LATER = (
     "Spot machines come with a later version; leave {flag} out and on-demand machines are started."
 )
-
-
-class _Parser(argparse.ArgumentParser):
-    """Like argparse's, but its complaints go the way of all others."""
-
-    def error(self, message: str) -> NoReturn:
-        raise BadInput(f"{message}.  See '{self.prog} --help'.")
-
-
-def parser() -> argparse.ArgumentParser:
-    """The command line of DESIGN: stable, extended but never renamed."""
-    main_parser = _Parser(
-        prog=PROGRAM,
-        description="Add AWS machines to your HTCondor pool, with a lease.",
-        epilog="Exit statuses: 0 done, 2 bad input, 3 refused, 4 not found, 5 conflict, 6 partly"
-        " done, 7 AWS out of reach, 8 pool out of reach, 9 timed out, 130 interrupted.",
-        allow_abbrev=False,
-    )
-    main_parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
-    commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
-    _start(commands)
-    _others(commands)
-    _administration(commands)
-    return main_parser
 
 
 def run(argv: Sequence[str], context: Context) -> int:
@@ -97,16 +73,15 @@ def guarded(command: Callable[[], Exit], context: Context, out: Output) -> int:
 
 def dispatch(parsed: argparse.Namespace, context: Context, out: Output) -> Exit:
     """Carry out a parsed command line; commands are imported when they are used."""
-    run_command: Callable[[argparse.Namespace, Session], Exit] = parsed.run
     from annex_client.session import Access, Session  # noqa: PLC0415 - `--help` needs none of it
 
     access = Access(region=getattr(parsed, "region", None))
-    return run_command(parsed, Session(context, out, access))
+    return _COMMANDS[parsed.run](parsed, Session(context, out, access))
 
 
 def start_options(parsed: argparse.Namespace) -> Any:  # noqa: ANN401 - StartOptions, imported late
     """`start`'s arguments, each checked."""
-    from annex_client.commands.start import StartOptions  # noqa: PLC0415
+    from annex_client.start_request import StartOptions  # noqa: PLC0415
 
     for flag, value in (
         ("--spot", parsed.spot),
@@ -144,109 +119,6 @@ def start_options(parsed: argparse.Namespace) -> Any:  # noqa: ANN401 - StartOpt
         yes=parsed.yes,
         dry_run=parsed.dry_run,
         wait_seconds=None if parsed.wait is None else inputs.wait_seconds(parsed.wait),
-    )
-
-
-def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is private
-    for name, text in (
-        ("start", "start an annex"),
-        ("create", "the same as start"),
-        ("add", "add machines to a live annex: start --grow"),
-    ):
-        p = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
-        p.add_argument("name", metavar="NAME")
-        p.add_argument("--count", default="1", metavar="N", help="machines (1)")
-        p.add_argument("--slots", metavar="N", help="with a later version")
-        p.add_argument("--duration", metavar="HOURS", help="the lease (0.83)")
-        p.add_argument("--idle", metavar="HOURS", help="end machines that are idle so long (0.25)")
-        p.add_argument("--retire", metavar="MINUTES", help="no new jobs so long before the end")
-        p.add_argument("--instance-type", metavar="T[,T...]", help="tried in this order")
-        p.add_argument("--ami-id", metavar="A", help="an image of your own")
-        p.add_argument("--spot", action="store_true", help="with a later version")
-        p.add_argument("--spot-fleet-config-file", metavar="F", help="with a later version")
-        owner = p.add_mutually_exclusive_group()
-        owner.add_argument("--owner", metavar="A,B", help="whose jobs run there (yours)")
-        owner.add_argument("--no-owner", action="store_true", help="anybody's jobs run there")
-        p.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
-        p.add_argument("--config-dir", metavar="D", help="HTCondor configuration for the machines")
-        p.add_argument("--user-data-file", metavar="F", help="user data of your own, run as well")
-        p.add_argument("--subnet", metavar="S[,S]")
-        p.add_argument("--security-group", metavar="G[,G]")
-        p.add_argument("--key-name", metavar="K", help="an EC2 key pair, for ssh")
-        if name != "add":
-            p.add_argument("--grow", action="store_true", help="a live annex is meant to grow")
-        _yes(p)
-        p.add_argument("--dry-run", action="store_true", help="check everything, start nothing")
-        _wait(p, "wait until the machines are in the pool")
-        _common(p)
-        p.set_defaults(run=_run_start, **({"grow": True} if name == "add" else {}))
-
-
-def _others(commands: Any) -> None:  # noqa: ANN401
-    p = commands.add_parser("status", help="annexes and their machines", allow_abbrev=False)
-    p.add_argument("name", metavar="NAME", nargs="?")
-    p.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
-    _common(p)
-    p.set_defaults(run=_run_status)
-
-    p = commands.add_parser("renew", help="a new end for the lease", allow_abbrev=False)
-    p.add_argument("name", metavar="NAME")
-    p.add_argument("--duration", metavar="HOURS", required=True, help="from now")
-    p.add_argument("--shorten", action="store_true", help="allow an earlier end than it has")
-    _common(p)
-    p.set_defaults(run=_run_renew)
-
-    for name in ("stop", "shutdown"):
-        p = commands.add_parser(name, help="end an annex now", allow_abbrev=False)
-        p.add_argument("name", metavar="NAME")
-        _yes(p)
-        _wait(p, "wait until nothing runs")
-        _common(p)
-        p.set_defaults(run=_run_stop)
-
-    p = commands.add_parser(
-        "where", help="where jobs ran", description="Count where jobs ran.", allow_abbrev=False
-    )
-    p.add_argument("--json", action="store_true", help="print facts as JSON")
-    p.add_argument("arguments", metavar="USER or ...", nargs=argparse.REMAINDER)
-    p.set_defaults(run=_run_where)
-
-
-def _administration(commands: Any) -> None:  # noqa: ANN401
-    p = commands.add_parser("setup", help="set up an AWS account, once", allow_abbrev=False)
-    p.add_argument("--subnets", metavar="S,S", help="else the default network's")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments")
-    p.add_argument("--alarm-email", metavar="ADDRESS", help="told when the sweep has stopped")
-    p.add_argument("--pool", action="store_true", help="print what the pool's administrator does")
-    p.add_argument("--pool-dir", metavar="DIR", help="write it into files there")
-    p.add_argument("--pool-users", metavar="A,B", help="annex users; else you alone")
-    p.add_argument("--pool-mode", choices=("pool", "personal", "direct"), default="pool")
-    _common(p)
-    p.set_defaults(run=_run_setup)
-
-    p = commands.add_parser("check-setup", help="is everything there?", allow_abbrev=False)
-    _common(p)
-    p.set_defaults(run=_run_check_setup)
-
-    p = commands.add_parser("teardown", help="end and remove everything", allow_abbrev=False)
-    _yes(p)
-    _common(p)
-    p.set_defaults(run=_run_teardown)
-
-
-def _common(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--region", metavar="R", help="AWS region; else ANNEX_DEFAULT_AWS_REGION")
-    p.add_argument("--json", action="store_true", help="print facts as JSON")
-
-
-def _yes(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--yes", action="store_true", help="ask nothing")
-
-
-def _wait(p: argparse.ArgumentParser, text: str) -> None:
-    default = str(waiting.DEFAULT_SECONDS)
-    p.add_argument(
-        "--wait", nargs="?", const=default, metavar="SECONDS", help=f"{text} ({default})"
     )
 
 
@@ -324,6 +196,18 @@ def _run_teardown(parsed: argparse.Namespace, session: Session) -> Exit:
     from annex_client.commands import teardown  # noqa: PLC0415
 
     return teardown.run(session, teardown.TeardownOptions(yes=parsed.yes))
+
+
+_COMMANDS: dict[str, Callable[[argparse.Namespace, Session], Exit]] = {
+    "start": _run_start,
+    "status": _run_status,
+    "renew": _run_renew,
+    "stop": _run_stop,
+    "where": _run_where,
+    "setup": _run_setup,
+    "check_setup": _run_check_setup,
+    "teardown": _run_teardown,
+}
 
 
 def main() -> None:

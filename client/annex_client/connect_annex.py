@@ -217,6 +217,7 @@ def _setup(arguments: list[str], session: Session) -> Exit:
 
 def _start(name: str, words: Words, session: Session) -> Exit:
     from annex_client.commands import start  # noqa: PLC0415
+    from annex_client.start_request import StartOptions  # noqa: PLC0415
 
     profile = words.text("aws-on-demand-instance-profile-arn")
     ours = session.context.param("ANNEX_DEFAULT_ODI_INSTANCE_PROFILE_ARN")
@@ -238,7 +239,7 @@ def _start(name: str, words: Words, session: Session) -> Exit:
         file = words.text("aws-default-user-data-file") if data is None else None
     return start.run(
         session,
-        start.StartOptions(
+        StartOptions(
             name=name,
             count=inputs.count(words.values["count"]),
             duration_seconds=seconds(duration, "The duration") if duration is not None else None,

@@ -130,7 +130,7 @@ class Context:
 
     @property
     def condor_dir(self) -> Path:
-        """`~/.condor`, the home being the password database's, as it is for HTCondor."""
+        """`~/.condor`; see `home_folder`."""
         return self.home / ".condor"
 
 
@@ -141,6 +141,17 @@ def real_context() -> Context:
         stdout=sys.stdout,
         stderr=sys.stderr,
         environ=os.environ,
-        home=Path(pwd.getpwuid(os.geteuid()).pw_dir),
+        home=home_folder(os.geteuid(), os.environ),
         cwd=Path.cwd(),
     )
+
+
+def home_folder(uid: int, environ: Mapping[str, str]) -> Path:
+    """Where `.condor` is: the password database's home, where HTCondor looks.
+
+    HTCondor reads no user's file for root; root's is read by this client alone, and follows HOME as
+    everything else of root's does.
+    """
+    if uid == 0 and environ.get("HOME"):
+        return Path(environ["HOME"])
+    return Path(pwd.getpwuid(uid).pw_dir)

@@ -20,6 +20,8 @@ if TYPE_CHECKING:
 # for the Python it runs under.
 _OLDEST_PYTHON = (3, 12)
 _DEPLOY_SECONDS = 900
+# Chalice of this very Python, which has no `python -m chalice`.
+_CHALICE = "import sys; from chalice.cli import main; sys.exit(main())"
 _LOG_DAYS = 30
 # EventBridge comes again in a minute anyway: a late or repeated sweep is worth nothing.
 _SWEEP_EVENT_SECONDS = 60
@@ -89,14 +91,14 @@ def deploy(account: Account, context: Context, folder: Path) -> None:
     if account.keys.token:
         environ["AWS_SESSION_TOKEN"] = account.keys.token
     done = context.run(
-        [sys.executable, "-m", "chalice", "deploy", "--stage", deployment.STAGE],
+        [sys.executable, "-c", _CHALICE, "deploy", "--stage", deployment.STAGE],
         extra_environ=environ,
         cwd=folder,
         timeout=_DEPLOY_SECONDS,
     )
     if done.status == 0:
         return
-    if "No module named chalice" in done.stderr:
+    if "No module named 'chalice'" in done.stderr:
         raise AwsTrouble(
             "The functions are deployed by Chalice, which this Python does not have.  Install it"
             f" ('pip install chalice'), or run 'chalice deploy' in {folder} yourself, then setup"

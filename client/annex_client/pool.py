@@ -21,6 +21,7 @@ _SLOT_ATTRIBUTES = [
     "State",
     "Activity",
     "EnteredCurrentActivity",
+    "Draining",
     "DrainReason",
 ]
 
@@ -37,6 +38,7 @@ class Slot:
     state: str
     activity: str
     activity_since: int = 0  # seconds since the epoch
+    drains: bool = False
     drain_reason: str = ""
 
     @property
@@ -47,7 +49,7 @@ class Slot:
     @property
     def draining(self) -> bool:
         """Whether it takes no new jobs."""
-        return self.state == "Drained" or self.activity == "Retiring" or bool(self.drain_reason)
+        return self.drains or self.state == "Drained" or self.activity == "Retiring"
 
 
 @dataclass(frozen=True)
@@ -95,15 +97,18 @@ class CondorPool:
                 " annex-client on an access point of your pool."
             )
         collector = collector_address(str(configured))
+        name, sinful = self._local_schedd()
+        # By name, or by address where the address file tells no name; neither has a quote in it.
+        constraint = f'Name =?= "{name}" || MyAddress =?= "{sinful}"'
         kind = self._htcondor.AdType.Schedd
-        schedd = self._local_schedd()
-        ads = self._query(kind, f'MyAddress =?= "{schedd}"', ["MyAddress", "Machine"])
+        ads = self._query(kind, constraint, ["MyAddress", "Machine"])
         if not ads:
             raise PoolTrouble(
                 "The schedd of this host is not in the pool's collector.  Run annex-client on an"
                 " access point, and check with 'condor_status -schedd' that it is in the pool."
             )
-        return Facts(collector, (access_point_address(schedd, str(ads[0].get("Machine", ""))),))
+        address, machine = str(ads[0].get("MyAddress", sinful)), str(ads[0].get("Machine", ""))
+        return Facts(collector, (access_point_address(address, machine),))
 
     def slots(self, annex_name: str | None = None) -> list[Slot]:
         """See `Pool`."""
@@ -118,10 +123,11 @@ class CondorPool:
         kinds = self._htcondor.AdType
         return [*self._query(kinds.Startd, "true", []), *self._query(kinds.Master, "true", [])]
 
-    def _local_schedd(self) -> str:
+    def _local_schedd(self) -> tuple[str, str]:
+        """Name and address of the schedd that condor_submit on this host would use."""
         try:
             ad = self._htcondor.Collector().locate(self._htcondor.DaemonType.Schedd)
-            return str(ad["MyAddress"])
+            return str(ad.get("Name", "")), str(ad["MyAddress"])
         except Exception as error:  # noqa: BLE001 - the bindings raise many kinds
             raise PoolTrouble(
                 f"No schedd of this host can be found ({_first_line(error)}).  Run annex-client on"
@@ -157,6 +163,7 @@ def slot_of(ad: Any) -> Slot:  # noqa: ANN401 - a ClassAd, or a dict in tests
         state=text("State"),
         activity=text("Activity"),
         activity_since=since if isinstance(since, int) else 0,
+        drains=ad.get("Draining") is True,
         drain_reason=text("DrainReason"),
     )
 

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import TYPE_CHECKING, Any
 
+from annex_client.errors import Interrupted
+
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
@@ -52,7 +54,11 @@ class Output:
         """Whether the user typed 'yes'; the end of the input is a no."""
         self._end_progress()
         self._write(f"{question}  (Type 'yes' or 'no'): ")
-        answer = self._stdin.readline()
+        try:
+            answer = self._stdin.readline()
+        except KeyboardInterrupt:
+            self._write("\n")
+            raise Interrupted("Interrupted at the question: nothing was done.") from None
         if not answer.endswith("\n"):
             self._write("\n")
         return answer.strip().lower() in ("yes", "y")

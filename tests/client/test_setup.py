@@ -189,14 +189,14 @@ def test_setup_deploys_the_functions_when_run_in_a_checkout(aws: World) -> None:
         timeout: float | None = None,  # noqa: ARG001 - the protocol's
     ) -> Completed:
         assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= (extra_environ or {}).keys()
-        calls.append((argv[1:], cwd))
+        calls.append((argv[3:], cwd))
         deploy()
         return Completed(0, "deployed", "")
 
     aws.cwd = folder / "inside"
     done = aws.annex_client("setup", run=chalice)
     assert done.status == Exit.DONE
-    assert calls == [(["-m", "chalice", "deploy", "--stage", "dev"], folder)]
+    assert calls == [(["deploy", "--stage", "dev"], folder)]
     # The users' policy needs the API's id, which came only then.
     assert boto3.client("iam").list_policies(Scope="Local")["Policies"]
 
@@ -218,7 +218,7 @@ def test_an_old_python_may_not_deploy_to_aws(aws: World) -> None:
     assert aws.tools.calls == []
 
 
-@pytest.mark.parametrize("said", ["No module named chalice", "Something broke\nat the end"])
+@pytest.mark.parametrize("said", ["No module named 'chalice'", "Something broke\nat the end"])
 def test_a_deployment_that_fails_is_said_to(said: str, aws: World) -> None:
     (aws.home / ".chalice").mkdir()
     (aws.home / ".chalice" / "config.json").write_text('{"app_name": "htcondor-annex"}')

@@ -156,6 +156,7 @@ def test_growing_without_a_question_needs_grow_beside_yes(world: World, plane: F
     plane.add("demo", machines=5)
     done = world.annex_client("start", "demo", "--yes")
     assert done.status == Exit.CONFLICT
+    assert "With --grow" in done.err
     assert len(plane.annexes["demo"]["instances"]) == 5
     done = world.annex_client("start", "demo", "--yes", "--grow")
     assert done.status == Exit.DONE
@@ -287,6 +288,7 @@ def test_ctrl_c_while_waiting_loses_nothing(world: World, plane: FakePlane) -> N
 def test_ctrl_c_at_the_question_starts_nothing(world: World, plane: FakePlane) -> None:
     done = world.annex_client("start", "demo", typed=None)
     assert done.status == Exit.INTERRUPTED
+    assert "Interrupted at the question: nothing was done." in done.err
     assert plane.sent("POST") == []
 
 

@@ -44,7 +44,7 @@ def machine(one: dict[str, Any], slots: list[Any] | None, **annex: Any) -> merge
         (instance(ONE, phase="joined"), [slot(ONE, activity_since=0)], "idle"),
         (instance(ONE), [slot(ONE), slot(ONE, state="Claimed", activity="Busy")], ""),
         (instance(ONE), [slot(ONE, state="Drained")], "draining"),
-        (instance(ONE), [slot(ONE, drain_reason="spot")], "draining: spot"),
+        (instance(ONE), [slot(ONE, drains=True, drain_reason="spot")], "draining: spot"),
         (instance(ONE, phase="retiring"), [slot(ONE, state="Claimed")], "takes no new jobs"),
         (instance(ONE, phase="ending", reason="idle"), [], "ending: idle"),
         (instance(ONE, "shutting-down"), [], "ending"),

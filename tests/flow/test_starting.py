@@ -238,6 +238,37 @@ def test_launch_is_given_up_after_five_minutes_and_says_so(world: World) -> None
     assert "given up" in told(world.show())["reason"].lower()
 
 
+def test_configuration_written_after_the_annex_was_finished_is_deleted_again(
+    world: World,
+) -> None:
+    """The request was so slow that the sweep took it for dead, and ended the annex meanwhile."""
+    slept: list[int] = []
+
+    def watch(point: str) -> None:
+        if point == "before configs.write" and not slept:
+            slept.append(1)
+            world.sweep(120)
+            assert world.annex().state is AnnexState.TERMINATED
+
+    world.faults.watch = watch
+    assert code(world.start()) == "AnnexEnding"
+    assert world.configs.objects == {}
+    assert world.compute.machines == {}
+
+
+def test_stop_between_decision_and_attempt_launches_nothing(world: World) -> None:
+    stopped: list[int] = []
+
+    def watch(point: str) -> None:
+        if point == "before ledger.save" and world.annex().written_generation and not stopped:
+            stopped.append(1)
+            world.stop()
+
+    world.faults.watch = watch
+    assert code(world.start()) == "AnnexEnding"
+    assert world.compute.machines == {}
+
+
 def test_pool_out_of_reach_is_a_note_and_no_refusal(world: World) -> None:
     world.reach.notes = ["cm.pool.example port 9618 cannot be reached from AWS."]
     answer = world.start()
@@ -264,7 +295,7 @@ def test_two_starts_of_one_owner_at_once_cannot_both_pass_the_cap(world: World) 
     raced: list[int] = []
 
     def watch(point: str) -> None:
-        if point == "before ledger.create" and not raced:
+        if point == "after ledger.annexes" and not raced:
             raced.append(1)
             world.start(name="second", count=2)
 

@@ -55,8 +55,10 @@ def run(session: Session, options: RenewOptions) -> Exit:
         ) from None
     except AwsTrouble:
         raise
-    except ClientError:
+    except ClientError as error:
         request.answered()
+        if "shorten" in error.message and not options.shorten:
+            error.message += "  Give --shorten if that is what you want."
         raise
     request.answered()
     key = admin_key.key_of(context, name, make=False)

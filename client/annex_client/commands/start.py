@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from annex_client import admin_key, inputs, pending, tokens, user_files, waiting
+from annex_client import admin_key, inputs, pending, start_request, tokens, waiting
 from annex_client.errors import (
     AwsTrouble,
-    BadInput,
     ClientError,
     Conflict,
     Interrupted,
@@ -21,36 +19,8 @@ from annex_client.render import plural
 
 if TYPE_CHECKING:
     from annex_client.session import Session
-    from annex_client.settings import Settings
+    from annex_client.start_request import StartOptions
     from annex_client.views import Annex, Started
-
-
-@dataclass(frozen=True)
-class StartOptions:
-    """The command line, checked word by word (`inputs`); None is 'not given'."""
-
-    name: str
-    count: int = 1
-    duration_seconds: int | None = None
-    idle_seconds: int | None = None
-    retire_seconds: int | None = None
-    instance_types: tuple[str, ...] = ()
-    ami_id: str | None = None
-    owners: str | None = None
-    any_owner: bool = False
-    tags: tuple[tuple[str, str], ...] = ()
-    config_dir: str | None = None
-    user_data_file: str | None = None
-    user_data: bytes | None = None
-    subnets: tuple[str, ...] = ()
-    security_groups: tuple[str, ...] = ()
-    key_name: str | None = None
-    grow: bool = False  # --grow: a live annex is meant
-    grow_if_live: bool = False  # connect_annex: as of old
-    yes: bool = False
-    dry_run: bool = False
-    wait_seconds: int | None = None
-    request_id: str | None = None
 
 
 def run(session: Session, options: StartOptions) -> Exit:
@@ -60,14 +30,14 @@ def run(session: Session, options: StartOptions) -> Exit:
         ClientError: nothing was started, or (said so) it is not known whether anything was.
     """
     admin_key.forget_expired(session.context)
-    body = _checked(session, options)
+    body = start_request.checked(session.out, options, session.settings)
     facts = session.pool.facts()
     body["pool"] = {"collector_host": facts.collector_host, "access_points": [*facts.access_points]}
     live = _live_annex(session, options)
     if live is None:
-        _apply_lease(body, options, session.settings)
+        start_request.apply_lease(body, options, session.settings)
     token = _token(session, body, live)
-    _apply_identity(body, options, session.settings, token)
+    start_request.apply_identity(body, options, session.settings, token)
     if options.dry_run:
         return _dry_run(session, body, token)
     if not options.yes and not session.out.ask(_question(session, body, live)):
@@ -77,61 +47,6 @@ def run(session: Session, options: StartOptions) -> Exit:
     session.out.say("Starting annex...")
     answer = _send(session, body, token, live, options)
     return _told(session, options, answer, live)
-
-
-def _checked(session: Session, options: StartOptions) -> dict[str, Any]:
-    """What can be checked without asking anybody, as the request's body."""
-    ami = options.ami_id or session.settings.image_id
-    if ami == inputs.TUTORIAL_IMAGE:
-        session.out.warn(
-            f"{ami} is the tutorial's image of 2017, which no longer works; the default image is"
-            " used instead."
-        )
-        ami = None
-    body: dict[str, Any] = {
-        "name": options.name,
-        "count": options.count,
-        "instance_types": [*(options.instance_types or [session.settings.instance_type])],
-        "tags": inputs.tags([*options.tags]),
-        "grow": options.grow,
-    }
-    groups = options.security_groups
-    if not groups and session.settings.security_groups:
-        groups = tuple(inputs.security_groups(session.settings.security_groups))
-    optional: dict[str, Any] = {
-        "ami_id": inputs.ami_id(ami) if ami else None,
-        "duration_seconds": options.duration_seconds,
-        "idle_seconds": options.idle_seconds,
-        "subnets": [*options.subnets],
-        "security_groups": [*groups],
-        "key_name": options.key_name or session.settings.key_name,
-    }
-    if options.config_dir is not None:
-        optional["config_files"] = user_files.config_dir(options.config_dir)
-    if options.user_data_file is not None:
-        optional["user_data"] = user_files.user_data_file(options.user_data_file)
-    elif options.user_data is not None:
-        optional["user_data"] = user_files.user_data(options.user_data)
-    body.update({key: value for key, value in optional.items() if value})
-    duration = options.duration_seconds or session.settings.lease_seconds
-    if options.idle_seconds and options.idle_seconds > duration and not options.grow:
-        raise BadInput(
-            f"The idle time ({inputs.hours_of_seconds(options.idle_seconds)} hours) is longer than"
-            f" the lease ({inputs.hours_of_seconds(duration)} hours), so it would never count."
-            "  Give a longer duration or a shorter idle time."
-        )
-    return body
-
-
-def _apply_lease(body: dict[str, Any], options: StartOptions, settings: Settings) -> None:
-    """A new annex has a lease; defaults are cut to fit it."""
-    duration = options.duration_seconds or settings.lease_seconds
-    body["duration_seconds"] = duration
-    body["idle_seconds"] = options.idle_seconds or min(settings.idle_seconds, duration)
-    if options.retire_seconds is not None:
-        body["retire_seconds"] = options.retire_seconds
-        if options.retire_seconds >= duration:
-            raise BadInput("With so long a --retire no machine would ever take a job; shorten it.")
 
 
 def _live_annex(session: Session, options: StartOptions) -> Annex | None:
@@ -183,22 +98,6 @@ def _lease_end(session: Session, body: dict[str, Any], live: Annex | None) -> An
 def _needed_until(session: Session, body: dict[str, Any], live: Annex | None) -> Any:  # noqa: ANN401
     margin = timedelta(seconds=tokens.LEAST_MARGIN_SECONDS)
     return _lease_end(session, body, live) + margin
-
-
-def _apply_identity(
-    body: dict[str, Any], options: StartOptions, settings: Settings, token: tokens.Token
-) -> None:
-    """Whose jobs run there: the token's subject unless others are named."""
-    body["identity"] = token.identity
-    body["pool"]["trust_domain"] = token.trust_domain
-    if options.any_owner:
-        body["any_owner"] = True
-        return
-    domain = token.identity.split("@")[1] if settings.uid_domain == "localhost" else ""
-    named = options.owners
-    body["owners"] = (
-        inputs.owners(named, domain or settings.uid_domain) if named else [token.identity]
-    )
 
 
 def _question(session: Session, body: dict[str, Any], live: Annex | None) -> str:
@@ -284,10 +183,12 @@ def _send(
             " command within the hour asks for the answer and starts nothing twice.",
             code=trouble.code,
         ) from None
-    except ClientError:
+    except ClientError as error:
         request.answered()
         if key is not None and key.made:
             admin_key.forget(context, body["name"])
+        if error.code == "AlreadyThere":
+            error.message += "  With --grow the machines are added to it."
         raise
     request.answered()
     return answer

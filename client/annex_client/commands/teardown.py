@@ -80,8 +80,9 @@ class _Teardown:
         if not options.yes and not self._out.ask("Is that OK?"):
             self._out.say("Nothing was ended or removed.")
             return Exit.UNEXPECTED
-        there = not functions.missing(self._account)
-        if there:
+        missing = functions.missing(self._account)
+        there = [name for name in deployment.FUNCTIONS if name not in missing]
+        if deployment.API_FUNCTION in there:
             self._close_api()
         self._end_machines()
         if there:

@@ -106,6 +106,14 @@ def test_a_renewal_moves_timer_token_and_end(tmp_path: Path) -> None:
     assert armed == [HOUR + 300, 2 * HOUR + 300]
 
 
+def test_a_renewal_in_the_last_minute_still_counts(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.eyes.running = 1
+    renewed = {"generation": 2, "lease_expires_at": "2027-01-15T10:00:00Z"}
+    world.at(HOUR - 65, lambda: world.bucket.configure(**renewed))
+    assert "10:00:00" in world.watch()
+
+
 def test_a_new_configuration_that_cannot_be_written_still_moves_the_lease(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.eyes.running = 1

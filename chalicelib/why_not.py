@@ -1,0 +1,60 @@
+"""The error for a launch that started nothing: what EC2 said, place by place."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .errors import (
+    AnnexEnding,
+    AnnexError,
+    AwsUnavailable,
+    BadRequest,
+    Forbidden,
+    NoCapacity,
+    QuotaExceeded,
+)
+from .launching import notes
+from .model import AnnexState, RefusalKind
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from .model import Annex, Launch, Refusal
+
+_NOT_ALLOWED = frozenset(
+    {"UnauthorizedOperation", "OptInRequired", "PendingVerification", "Blocked", "AuthFailure"}
+)
+_ENDING = (AnnexState.TERMINATING, AnnexState.TERMINATED)
+
+
+def why_not(annex: Annex, launch: Launch) -> AnnexError:
+    """An error to be raised; its class says what kind of no it was."""
+    refusals = [one.refusal for one in launch.attempts if one.refusal is not None]
+    told = " ".join(notes(replace(launch, closed="")))
+    if not refusals:
+        if annex.state in _ENDING and annex.reason:
+            return AnnexEnding(
+                f"Annex {annex.name} has ended before any machine was started: {annex.reason}.",
+                annex=annex.name,
+            )
+        return AwsUnavailable(
+            f"EC2 has not answered for annex {annex.name}: {launch.closed}.", annex=annex.name
+        )
+    kind = _error_for(refusals)
+    return kind(
+        f"No machine was started for annex {annex.name}, and nothing is running that was not "
+        f"before. {told}",
+        annex=annex.name,
+    )
+
+
+def _error_for(refusals: Sequence[Refusal]) -> type[AnnexError]:
+    last = refusals[-1]
+    if last.kind is RefusalKind.FATAL:
+        return Forbidden if last.code in _NOT_ALLOWED else BadRequest
+    if last.kind is RefusalKind.SPENT:
+        return AwsUnavailable
+    if all(one.kind is RefusalKind.QUOTA for one in refusals):
+        return QuotaExceeded
+    return NoCapacity

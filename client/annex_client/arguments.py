@@ -1,0 +1,138 @@
+"""The command line's grammar: stable, extended but never renamed. What words mean is in `cli`."""
+
+from __future__ import annotations
+
+import argparse
+from typing import Any, NoReturn
+
+from annex_client import __version__, waiting
+from annex_client.errors import BadInput
+
+PROGRAM = "annex-client"
+
+
+class _Parser(argparse.ArgumentParser):
+    """Like argparse's, but its complaints go the way of all others."""
+
+    def error(self, message: str) -> NoReturn:
+        raise BadInput(f"{message}.  See '{self.prog} --help'.")
+
+
+def parser() -> argparse.ArgumentParser:
+    """The whole grammar."""
+    main_parser = _Parser(
+        prog=PROGRAM,
+        description="Add AWS machines to your HTCondor pool, with a lease.",
+        epilog="Exit statuses: 0 done, 2 bad input, 3 refused, 4 not found, 5 conflict, 6 partly"
+        " done, 7 AWS out of reach, 8 pool out of reach, 9 timed out, 130 interrupted.",
+        allow_abbrev=False,
+    )
+    main_parser.add_argument("--version", action="version", version=f"{PROGRAM} {__version__}")
+    commands = main_parser.add_subparsers(dest="command", metavar="COMMAND", parser_class=_Parser)
+    _start(commands)
+    _others(commands)
+    _administration(commands)
+    return main_parser
+
+
+def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is private
+    for name, text in (
+        ("start", "start an annex"),
+        ("create", "the same as start"),
+        ("add", "add machines to a live annex: start --grow"),
+    ):
+        p = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
+        p.add_argument("name", metavar="NAME")
+        p.add_argument("--count", default="1", metavar="N", help="machines (1)")
+        p.add_argument("--slots", metavar="N", help="with a later version")
+        p.add_argument("--duration", metavar="HOURS", help="the lease (0.83)")
+        p.add_argument("--idle", metavar="HOURS", help="end machines that are idle so long (0.25)")
+        p.add_argument("--retire", metavar="MINUTES", help="no new jobs so long before the end")
+        p.add_argument("--instance-type", metavar="T[,T...]", help="tried in this order")
+        p.add_argument("--ami-id", metavar="A", help="an image of your own")
+        p.add_argument("--spot", action="store_true", help="with a later version")
+        p.add_argument("--spot-fleet-config-file", metavar="F", help="with a later version")
+        owner = p.add_mutually_exclusive_group()
+        owner.add_argument("--owner", metavar="A,B", help="whose jobs run there (yours)")
+        owner.add_argument("--no-owner", action="store_true", help="anybody's jobs run there")
+        p.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
+        p.add_argument("--config-dir", metavar="D", help="HTCondor configuration for the machines")
+        p.add_argument("--user-data-file", metavar="F", help="user data of your own, run as well")
+        p.add_argument("--subnet", metavar="S[,S]")
+        p.add_argument("--security-group", metavar="G[,G]")
+        p.add_argument("--key-name", metavar="K", help="an EC2 key pair, for ssh")
+        if name != "add":
+            p.add_argument("--grow", action="store_true", help="a live annex is meant to grow")
+        _yes(p)
+        p.add_argument("--dry-run", action="store_true", help="check everything, start nothing")
+        _wait(p, "wait until the machines are in the pool")
+        _common(p)
+        p.set_defaults(run="start", **({"grow": True} if name == "add" else {}))
+
+
+def _others(commands: Any) -> None:  # noqa: ANN401
+    p = commands.add_parser("status", help="annexes and their machines", allow_abbrev=False)
+    p.add_argument("name", metavar="NAME", nargs="?")
+    p.add_argument("--watch", action="store_true", help="again and again, until Ctrl-C")
+    _common(p)
+    p.set_defaults(run="status")
+
+    p = commands.add_parser("renew", help="a new end for the lease", allow_abbrev=False)
+    p.add_argument("name", metavar="NAME")
+    p.add_argument("--duration", metavar="HOURS", required=True, help="from now")
+    p.add_argument("--shorten", action="store_true", help="allow an earlier end than it has")
+    _common(p)
+    p.set_defaults(run="renew")
+
+    for name in ("stop", "shutdown"):
+        p = commands.add_parser(name, help="end an annex now", allow_abbrev=False)
+        p.add_argument("name", metavar="NAME")
+        _yes(p)
+        _wait(p, "wait until nothing runs")
+        _common(p)
+        p.set_defaults(run="stop")
+
+    p = commands.add_parser(
+        "where", help="where jobs ran", description="Count where jobs ran.", allow_abbrev=False
+    )
+    p.add_argument("--json", action="store_true", help="print facts as JSON")
+    p.add_argument("arguments", metavar="USER or ...", nargs=argparse.REMAINDER)
+    p.set_defaults(run="where")
+
+
+def _administration(commands: Any) -> None:  # noqa: ANN401
+    p = commands.add_parser("setup", help="set up an AWS account, once", allow_abbrev=False)
+    p.add_argument("--subnets", metavar="S,S", help="else the default network's")
+    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments")
+    p.add_argument("--alarm-email", metavar="ADDRESS", help="told when the sweep has stopped")
+    p.add_argument("--pool", action="store_true", help="print what the pool's administrator does")
+    p.add_argument("--pool-dir", metavar="DIR", help="write it into files there")
+    p.add_argument("--pool-users", metavar="A,B", help="annex users; else you alone")
+    p.add_argument("--pool-mode", choices=("pool", "personal", "direct"), default="pool")
+    _common(p)
+    p.set_defaults(run="setup")
+
+    p = commands.add_parser("check-setup", help="is everything there?", allow_abbrev=False)
+    _common(p)
+    p.set_defaults(run="check_setup")
+
+    p = commands.add_parser("teardown", help="end and remove everything", allow_abbrev=False)
+    _yes(p)
+    _common(p)
+    p.set_defaults(run="teardown")
+
+
+def _common(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--region", metavar="R", help="AWS region; else ANNEX_DEFAULT_AWS_REGION")
+    p.add_argument("--json", action="store_true", help="print facts as JSON")
+
+
+def _yes(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--yes", action="store_true", help="ask nothing")
+
+
+def _wait(p: argparse.ArgumentParser, text: str) -> None:
+    default = str(waiting.DEFAULT_SECONDS)
+    p.add_argument(
+        "--wait", nargs="?", const=default, metavar="SECONDS", help=f"{text} ({default})"
+    )

@@ -1,0 +1,113 @@
+"""The body of a start request: what was typed, the defaults, and what the pool says."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from annex_client import inputs, user_files
+from annex_client.errors import BadInput
+
+if TYPE_CHECKING:
+    from annex_client.render import Output
+    from annex_client.settings import Settings
+    from annex_client.tokens import Token
+
+
+@dataclass(frozen=True)
+class StartOptions:
+    """The command line, checked word by word (`inputs`); None is 'not given'."""
+
+    name: str
+    count: int = 1
+    duration_seconds: int | None = None
+    idle_seconds: int | None = None
+    retire_seconds: int | None = None
+    instance_types: tuple[str, ...] = ()
+    ami_id: str | None = None
+    owners: str | None = None
+    any_owner: bool = False
+    tags: tuple[tuple[str, str], ...] = ()
+    config_dir: str | None = None
+    user_data_file: str | None = None
+    user_data: bytes | None = None
+    subnets: tuple[str, ...] = ()
+    security_groups: tuple[str, ...] = ()
+    key_name: str | None = None
+    grow: bool = False  # --grow: a live annex is meant
+    grow_if_live: bool = False  # connect_annex: as of old
+    yes: bool = False
+    dry_run: bool = False
+    wait_seconds: int | None = None
+    request_id: str | None = None
+
+
+def checked(out: Output, options: StartOptions, settings: Settings) -> dict[str, Any]:
+    """What can be checked without asking anybody, as the request's body."""
+    ami = options.ami_id or settings.image_id
+    if ami == inputs.TUTORIAL_IMAGE:
+        out.warn(
+            f"{ami} is the tutorial's image of 2017, which no longer works; the default image is"
+            " used instead."
+        )
+        ami = None
+    body: dict[str, Any] = {
+        "name": options.name,
+        "count": options.count,
+        "instance_types": [*(options.instance_types or [settings.instance_type])],
+        "tags": inputs.tags([*options.tags]),
+        "grow": options.grow,
+    }
+    groups = options.security_groups
+    if not groups and settings.security_groups:
+        groups = tuple(inputs.security_groups(settings.security_groups))
+    optional: dict[str, Any] = {
+        "ami_id": inputs.ami_id(ami) if ami else None,
+        "duration_seconds": options.duration_seconds,
+        "idle_seconds": options.idle_seconds,
+        "subnets": [*options.subnets],
+        "security_groups": [*groups],
+        "key_name": options.key_name or settings.key_name,
+    }
+    if options.config_dir is not None:
+        optional["config_files"] = user_files.config_dir(options.config_dir)
+    if options.user_data_file is not None:
+        optional["user_data"] = user_files.user_data_file(options.user_data_file)
+    elif options.user_data is not None:
+        optional["user_data"] = user_files.user_data(options.user_data)
+    body.update({key: value for key, value in optional.items() if value})
+    duration = options.duration_seconds or settings.lease_seconds
+    if options.idle_seconds and options.idle_seconds > duration and not options.grow:
+        raise BadInput(
+            f"The idle time ({inputs.hours_of_seconds(options.idle_seconds)} hours) is longer than"
+            f" the lease ({inputs.hours_of_seconds(duration)} hours), so it would never count."
+            "  Give a longer duration or a shorter idle time."
+        )
+    return body
+
+
+def apply_lease(body: dict[str, Any], options: StartOptions, settings: Settings) -> None:
+    """A new annex has a lease; defaults are cut to fit it."""
+    duration = options.duration_seconds or settings.lease_seconds
+    body["duration_seconds"] = duration
+    body["idle_seconds"] = options.idle_seconds or min(settings.idle_seconds, duration)
+    if options.retire_seconds is not None:
+        body["retire_seconds"] = options.retire_seconds
+        if options.retire_seconds >= duration:
+            raise BadInput("With so long a --retire no machine would ever take a job; shorten it.")
+
+
+def apply_identity(
+    body: dict[str, Any], options: StartOptions, settings: Settings, token: Token
+) -> None:
+    """Whose jobs run there: the token's subject unless others are named."""
+    body["identity"] = token.identity
+    body["pool"]["trust_domain"] = token.trust_domain
+    if options.any_owner:
+        body["any_owner"] = True
+        return
+    domain = token.identity.split("@")[1] if settings.uid_domain == "localhost" else ""
+    named = options.owners
+    body["owners"] = (
+        inputs.owners(named, domain or settings.uid_domain) if named else [token.identity]
+    )

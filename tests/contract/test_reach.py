@@ -1,0 +1,37 @@
+"""Knocking on ports, on loopback."""
+
+from __future__ import annotations
+
+import socket
+from typing import TYPE_CHECKING
+
+import pytest
+
+from chalicelib.tcp_reach import TcpReach
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture
+def door() -> Iterator[socket.socket]:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        yield server
+
+
+def test_open_port_is_no_note(door: socket.socket) -> None:
+    port = door.getsockname()[1]
+    assert list(TcpReach().check([f"127.0.0.1:{port}"]).result()) == []
+
+
+def test_closed_port_is_named_with_what_to_do(door: socket.socket) -> None:
+    port = door.getsockname()[1]
+    door.close()
+    (note,) = TcpReach().check([f"127.0.0.1:{port}"] * 2).result()
+    assert f"127.0.0.1 port {port} cannot be reached" in note
+    assert f"open TCP {port}" in note
+
+
+def test_nonsense_is_a_note_and_no_error() -> None:
+    (note,) = TcpReach().check(["127.0.0.1:99999"]).result()
+    assert "cannot be reached" in note
