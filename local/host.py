@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.disk import File, put_file
 from local.interfaces import ACCESS_POINT, CENTRAL_MANAGER
 from local.keeper import HOSTS, AccountError, forget_disk
 
@@ -28,14 +28,6 @@ _KILL_AGAIN_SECONDS = 0.2  # it may be rebooting, with no process to kill for a 
 # reboot(2): inside a PID namespace, a restart ends its first process by this signal.
 _REBOOTED = -signal.SIGHUP
 _INIT = Path(__file__).with_name("host-init.sh")
-
-
-@dataclass(frozen=True)
-class File:
-    """A file put onto a host's disk before it boots; owned by root."""
-
-    content: bytes
-    mode: int = 0o644
 
 
 @dataclass(frozen=True)
@@ -196,31 +188,6 @@ class Host:
         self._network.detach(self._wire)
         self._network.keeper.remove_cgroup(self.plan.name)
         forget_disk(self.folder)
-
-
-def put_file(root: Path, layers: Sequence[Path], path: str, file: File) -> None:
-    """Write a file below `root`, the top of an overlay over `layers`, in one step.
-
-    Folders that must be made get the owner and mode that they have in the layers: in an overlay,
-    the uppermost folder's count.
-    """
-    target = root / path.lstrip("/")
-    for folder in reversed(target.relative_to(root).parents[:-1]):
-        made = root / folder
-        if not made.exists():
-            made.mkdir()
-            known = next((layer / folder for layer in layers if (layer / folder).is_dir()), None)
-            if known is None:
-                made.chmod(0o755 if file.mode & 0o007 else 0o700)  # a secret's folder is one, too
-            else:
-                shutil.copystat(known, made)
-                os.chown(made, known.stat().st_uid, known.stat().st_gid)
-    draft = target.with_name(f".{target.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "wb") as stream:  # noqa: PTH123 - never readable by others, not even for a moment
-        stream.write(file.content)
-        os.fchmod(stream.fileno(), file.mode)
-    draft.replace(target)
 
 
 def running_pid(folder: Path) -> int | None:

@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from local import metadata
-from local.host import File, Host, HostPlan
+from local.disk import File
+from local.host import Host, HostPlan
 from local.keeper import AccountError
 
 if TYPE_CHECKING:

@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from local import recipe
-from local.host import put_file
+from local.disk import put_file
 from local.keeper import AccountError
 
 if TYPE_CHECKING:
@@ -210,7 +210,7 @@ class Images:
             put_file(result, (self._condor, self._base), path, file)
 
     def _in_overlay(self, result: Path, layers: tuple[Path, ...], script: str) -> None:
-        """Run a script where `merged` is the root file system of the layers, written to `result`."""
+        """Run a script on the layers, mounted at `merged`; what it changes is in `result`."""
         work = result.parent
         for name in ("work", "merged"):
             (work / name).mkdir()

@@ -11,7 +11,8 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from local.host import File, Host, HostPlan, enter, put_file
+from local.disk import File, put_file
+from local.host import Host, HostPlan, enter
 from local.interfaces import ACCESS_POINT, CENTRAL_MANAGER
 from local.keeper import AccountError
 

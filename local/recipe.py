@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.host import File
+from local.disk import File
 from local.interfaces import AWS_ADDRESS, AWS_PORT, MIRROR_ADDRESS
 
 SUITE = "trixie"  # Debian 13, the distribution of the default AMI

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local import image
+from local.keeper import AccountError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -52,9 +53,9 @@ def test_a_step_that_fails_leaves_nothing_that_looks_built(tmp_path: Path) -> No
     class Failing(SmallImages):
         def _build_condor(self, result: Path) -> None:
             (result / "half").write_text("")
-            raise image.AccountError("no archive")
+            raise AccountError("no archive")
 
-    with pytest.raises(image.AccountError):
+    with pytest.raises(AccountError):
         Failing(tmp_path).build()
     assert not list(tmp_path.glob("htcondor-*"))
     assert not list(tmp_path.glob(".building-*"))

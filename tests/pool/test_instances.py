@@ -6,12 +6,12 @@ import json
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import wait_for
+from cloud import wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from conftest import Cloud, Instance
+    from cloud import Cloud, Instance
 
     from local.pool import Pool
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import subprocess
 import sys
@@ -10,14 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from conftest import wait_for
+from cloud import wait_for
 
 from local import keeper
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from conftest import Cloud
+    from cloud import Cloud
 
 pytestmark = pytest.mark.pool
 
@@ -69,8 +68,10 @@ def machine() -> dict[str, list[str]]:
     namespaces = Path("/run/netns")
     return {
         "mounts": sorted(Path("/proc/self/mounts").read_text().splitlines()),
-        "interfaces": sorted(os.listdir("/sys/class/net")),
-        "named namespaces": sorted(os.listdir(namespaces)) if namespaces.exists() else [],
+        "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
+        "named namespaces": sorted(path.name for path in namespaces.iterdir())
+        if namespaces.exists()
+        else [],
     }
 
 
