@@ -55,4 +55,4 @@ exec 9>&-
 # The clock, the modules and the ports are the real machine's: without these rights nothing touches them.
 exec env -i PATH=/usr/sbin:/usr/bin:/sbin:/bin TERM=dumb SYSTEMD_COLORS=0 \
     setpriv --bounding-set -sys_time,-sys_module,-sys_rawio,-syslog \
-    /lib/systemd/systemd --show-status=1 </dev/console >/dev/console 2>&1
+    /lib/systemd/systemd --show-status=1 --log-level=notice </dev/console >/dev/console 2>&1

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import pty
-import shutil
 import signal
 import subprocess
 import threading
@@ -14,6 +13,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from local.disk import File, put_file
 from local.interfaces import ACCESS_POINT, CENTRAL_MANAGER
 from local.keeper import HOSTS, AccountError, forget_disk
 
@@ -24,15 +24,10 @@ if TYPE_CHECKING:
 
 _POWER_OFF = signal.SIGRTMIN + 4  # systemd(1): start poweroff.target
 _ASK_AGAIN_SECONDS = 2.0  # systemd misses what comes before it listens
+_KILL_AGAIN_SECONDS = 0.2  # it may be rebooting, with no process to kill for a moment
+# reboot(2): inside a PID namespace, a restart ends its first process by this signal.
+_REBOOTED = -signal.SIGHUP
 _INIT = Path(__file__).with_name("host-init.sh")
-
-
-@dataclass(frozen=True)
-class File:
-    """A file put onto a host's disk before it boots; owned by root."""
-
-    content: bytes
-    mode: int = 0o644
 
 
 @dataclass(frozen=True)
@@ -57,7 +52,7 @@ class Host:
         self._network = network
         self._wire = wire
         self._gone = threading.Event()
-        self._process: subprocess.Popen[bytes] | None = None
+        self._unwanted = False
 
     @property
     def console_log(self) -> Path:
@@ -81,19 +76,15 @@ class Host:
         threading.Thread(
             target=_copy_console, args=(master, self.console_log), daemon=True, name="console"
         ).start()
-        reading, writing = os.pipe()
-        self._process = self._start(terminal, writing)
-        os.close(writing)
-        with open(reading, encoding="ascii") as told:  # noqa: PTH123 - a descriptor
-            said = [told.readline().strip(), told.readline().strip()]
-        if len(said) < 2 or said[1] != "up":  # noqa: PLR2004 - its pid, 'up'
-            self._process.wait()
+        process = self._power_on(terminal)
+        if process is None:
             self._clean(terminal)
             raise AccountError(f"{self.plan.name} does not boot: see {self.console_log}")
-        self.pid = int(said[0].split()[0])
-        (self.folder / "pid").write_text(said[0])
         threading.Thread(
-            target=self._watch, args=(terminal, off), daemon=True, name=f"host {self.plan.name}"
+            target=self._watch,
+            args=(process, terminal, off),
+            daemon=True,
+            name=f"host {self.plan.name}",
         ).start()
 
     def shut_down(self, patience_seconds: float) -> None:
@@ -106,8 +97,10 @@ class Host:
 
     def kill(self) -> None:
         """Pull the plug; returns when the host is gone."""
-        self._signal(signal.SIGKILL)
-        self._gone.wait()
+        self._unwanted = True
+        while not self._gone.is_set():
+            self._signal(signal.SIGKILL)
+            self._gone.wait(_KILL_AGAIN_SECONDS)
 
     def _signal(self, number: int) -> None:
         with contextlib.suppress(ProcessLookupError):
@@ -129,6 +122,9 @@ class Host:
             # Empty on purpose: with a name server out of reach every look-up takes minutes.
             "/etc/resolv.conf": File(b""),
             "/etc/machine-id": File(b""),
+            # As new as /usr, so that systemd rebuilds no caches: the image is as it should be.
+            "/etc/.updated": File(b""),
+            "/var/.updated": File(b""),
         }
 
     def _start(self, terminal: int, tell: int) -> subprocess.Popen[bytes]:
@@ -162,9 +158,27 @@ class Host:
             start_new_session=True,
         )
 
-    def _watch(self, terminal: int, off: Callable[[], None]) -> None:
-        assert self._process is not None  # noqa: S101 - for the type checker
-        self._process.wait()
+    def _power_on(self, terminal: int) -> subprocess.Popen[bytes] | None:
+        """Start the first process; None if it did not become systemd."""
+        reading, writing = os.pipe()
+        process = self._start(terminal, writing)
+        os.close(writing)
+        with open(reading, encoding="ascii") as told:  # noqa: PTH123 - a descriptor
+            # No reading to the end: whoever waits for the host holds the other end as well.
+            identity, up = told.readline().strip(), told.readline().strip()
+        if up != "up":
+            process.wait()
+            return None
+        self.pid = int(identity.split()[0])
+        (self.folder / "pid").write_text(identity)
+        return process
+
+    def _watch(
+        self, process: subprocess.Popen[bytes] | None, terminal: int, off: Callable[[], None]
+    ) -> None:
+        while process is not None and process.wait() == _REBOOTED and not self._unwanted:
+            self._network.keeper.remove_cgroup(self.plan.name)
+            process = self._power_on(terminal)
         self._clean(terminal)
         off()
 
@@ -176,31 +190,8 @@ class Host:
         forget_disk(self.folder)
 
 
-def put_file(root: Path, layers: Sequence[Path], path: str, file: File) -> None:
-    """Write a file below `root`, the top of an overlay over `layers`, in one step.
-
-    Folders that must be made get the owner and mode that they have in the layers: in an overlay,
-    the uppermost folder's count.
-    """
-    target = root / path.lstrip("/")
-    for folder in reversed(target.relative_to(root).parents[:-1]):
-        made = root / folder
-        if not made.exists():
-            made.mkdir()
-            known = next((layer / folder for layer in layers if (layer / folder).is_dir()), None)
-            if known is not None:
-                shutil.copystat(known, made)
-                os.chown(made, known.stat().st_uid, known.stat().st_gid)
-    draft = target.with_name(f".{target.name}.new")
-    draft.unlink(missing_ok=True)
-    with open(os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL, file.mode), "wb") as stream:  # noqa: PTH123 - never readable by others, not even for a moment
-        stream.write(file.content)
-        os.fchmod(stream.fileno(), file.mode)
-    draft.replace(target)
-
-
 def running_pid(folder: Path) -> int | None:
-    """The pid, on the machine, of the first process of the host in this folder; None when it is off.
+    """The pid, on the machine, of the first process of the host in this folder; None if it is off.
 
     Compares the time it was started at: pids come round again.
     """
@@ -222,8 +213,8 @@ def enter_command(
 ) -> list[str]:
     """The command line that runs `argv` inside a running host, in the user's home.
 
-    Works from any process of root on the machine, not only from the supervisor. Standard streams and
-    terminal are the caller's; the exit status is that of `argv`.
+    Works from any process of root on the machine, not only from the supervisor. Standard streams
+    and terminal are the caller's; the exit status is that of `argv`.
 
     Raises:
         AccountError: no such host is running, or it has no such user.

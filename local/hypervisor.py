@@ -1,4 +1,4 @@
-"""Boots a host for each instance that EC2 launches, and tells EC2 when it is up and when it is gone."""
+"""Boots a host for each instance that EC2 launches, and tells EC2 when it is up and when gone."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import threading
 from typing import TYPE_CHECKING
 
 from local import metadata
-from local.host import File, Host, HostPlan
+from local.disk import File
+from local.host import Host, HostPlan
 from local.keeper import AccountError
 
 if TYPE_CHECKING:

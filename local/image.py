@@ -4,10 +4,10 @@
     htcondor  base + HTCondor + ami       an image that somebody has baked
     plain     base + ami                  the distribution's stock image; HTCondor comes at boot
 
-Each part is a folder of its own, and a host's disk is an overlay over two or three of them. They are
-built once, from the archive that this machine's own apt uses, and kept in the cache folder, named
-after a hash of their recipe. A part is built under a name of its own and then renamed: who finds it
-finds all of it.
+Each part is a folder of its own, and a host's disk is an overlay over two or three of them. They
+are built once, from the archive that this machine's own apt uses, and kept in the cache folder,
+named after a hash of their recipe. A part is built under a name of its own and then renamed: who
+finds it finds all of it.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
 from local import recipe
-from local.host import put_file
+from local.disk import put_file
 from local.keeper import AccountError
 
 if TYPE_CHECKING:
@@ -55,7 +55,9 @@ def cache_folder(state: Path) -> Path:
 def missing_packages() -> list[str]:
     """The Debian packages that this machine lacks for the account's hosts."""
     path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return sorted({package for tool, package in _NEEDED.items() if not shutil.which(tool, path=path)})
+    return sorted(
+        {package for tool, package in _NEEDED.items() if not shutil.which(tool, path=path)}
+    )
 
 
 class Images:
@@ -69,7 +71,9 @@ class Images:
     def __init__(self, cache: Path, say: Callable[[str], None] = print) -> None:
         self._cache = cache
         self._say = say
-        base = _key("base", recipe.SUITE, recipe.BASE_PACKAGES, recipe.BASE_FILES, recipe.BASE_LINKS)
+        base = _key(
+            "base", recipe.SUITE, recipe.BASE_PACKAGES, recipe.BASE_FILES, recipe.BASE_LINKS
+        )
         condor = _key("htcondor", base, recipe.HTCONDOR_PACKAGES)
         self._base = cache / f"base-{base}"
         self._condor = cache / f"htcondor-{condor}"
@@ -129,7 +133,9 @@ class Images:
         log = result.parent / "log"
         self._say("building the Debian root file system, once; this takes half a minute")
         options = ['APT::Install-Recommends "false"', 'Acquire::Languages "none"']
-        excluded = [f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")]
+        excluded = [
+            f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")
+        ]
         _run_isolated(
             [
                 *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
@@ -145,11 +151,11 @@ class Images:
         for link, goal in recipe.BASE_LINKS.items():
             (result / link.lstrip("/")).symlink_to(goal)
         # What would otherwise be the same on every host, or leads to the build's own archive.
-        for path in ("etc/apt/sources.list", "etc/machine-id", "etc/resolv.conf"):
+        for path in ("etc/apt/sources.list", "etc/machine-id", "etc/hostname"):
             (result / path).unlink(missing_ok=True)
 
     def _build_mirror(self, result: Path) -> None:
-        """Fetch with the machine's own apt (its proxies, its certificates), for the base's state."""
+        """Fetch by the machine's own apt (its proxies, its certificates) what the base lacks."""
         work = result.parent
         for folder in ("lists/partial", "archives/partial"):
             (work / folder).mkdir(parents=True)
@@ -174,9 +180,7 @@ class Images:
         }
         apt = ["apt-get", "-q", "-y", *(f"-o{name}={value}" for name, value in options.items())]
         _run_isolated([*apt, "update"], work / "log")
-        _run_isolated(
-            [*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log"
-        )
+        _run_isolated([*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log")
         for package in (work / "archives").glob("*.deb"):
             package.rename(result / package.name)
         scan = 'cd "$0" && dpkg-scanpackages --multiversion . >Packages && gzip -k Packages'
@@ -187,7 +191,6 @@ class Images:
             result,
             (self._base,),
             # No network in there: the packages are in the mirror, which is bound in.
-            "mount --bind /etc/apt/trusted.gpg.d merged/etc/apt/trusted.gpg.d\n"
             f"mount --bind '{self.mirror}' merged/mnt\n"
             "echo 'deb [trusted=yes] file:/mnt ./' >merged/etc/apt/sources.list\n"
             "chroot merged apt-get -q -o APT::Sandbox::User=root update\n"
@@ -207,7 +210,7 @@ class Images:
             put_file(result, (self._condor, self._base), path, file)
 
     def _in_overlay(self, result: Path, layers: tuple[Path, ...], script: str) -> None:
-        """Run a script where `merged` is the root file system of the layers, written to `result`."""
+        """Run a script on the layers, mounted at `merged`; what it changes is in `result`."""
         work = result.parent
         for name in ("work", "merged"):
             (work / name).mkdir()
@@ -218,9 +221,12 @@ class Images:
             "mount -t proc proc merged/proc\n"
             "mount -t tmpfs tmpfs merged/tmp\n"
             "mount --bind /dev/null merged/dev/null\n"
+            # A name that resolves: HTCondor's tools look their host up.
+            "hostname localhost\n"
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
         )
-        _run_isolated(["sh", "-c", head + script, str(work)], work / "log")
+        # Without a network, so that nothing in there can wait for one.
+        _run_isolated(["sh", "-c", head + script, str(work)], work / "log", "--net", "--uts")
 
 
 def _build_ami(result: Path) -> None:
@@ -248,14 +254,14 @@ def _archive() -> str:
     )
 
 
-def _run_isolated(command: list[str], log: Path) -> None:
+def _run_isolated(command: list[str], log: Path, *namespaces: str) -> None:
     """Run with mounts and processes that end with this process, however it ends."""
     with log.open("ab") as stream:
         done = subprocess.run(
             [
                 *("setpriv", "--pdeathsig=KILL"),
                 *("unshare", "--mount", "--propagation=private", "--pid", "--fork"),
-                *("--kill-child=SIGKILL", "--", *command),
+                *(*namespaces, "--kill-child=SIGKILL", "--", *command),
             ],
             stdin=subprocess.DEVNULL,
             stdout=stream,
@@ -283,7 +289,5 @@ def _key(*parts: object) -> str:
 
 
 def _megabytes(folder: Path) -> int:
-    done = subprocess.run(
-        ["du", "-sm", str(folder)], capture_output=True, text=True, check=True
-    )
+    done = subprocess.run(["du", "-sm", str(folder)], capture_output=True, text=True, check=True)
     return int(done.stdout.split()[0])

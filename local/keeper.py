@@ -1,9 +1,9 @@
 """The process that everything with a process in this account hangs on, and the broom.
 
 All hosts run in one PID namespace. Its first process, the keeper, reads from a pipe that the
-supervisor holds: when the supervisor ends, in whatever way, the keeper ends, and the kernel kills the
-rest. What a kernel does not end by itself are control groups; they carry the account's prefix, so
-that `cleanup` finds them, and any process still in them, without a record of any kind.
+supervisor holds: when the supervisor ends, in whatever way, the keeper ends, and the kernel kills
+the rest. What a kernel does not end by itself are control groups; they carry the account's prefix,
+so that `cleanup` finds them, and any process still in them, without a record of any kind.
 """
 
 from __future__ import annotations

@@ -55,7 +55,7 @@ def within(namespace: int, do: Callable[[], T]) -> T:
 
 
 def _in_thread(do: Callable[[], T]) -> T:
-    """Run in a thread of its own: namespaces belong to threads, and the caller's must not change."""
+    """Run in a thread of its own: namespaces belong to threads, and the caller's is to stay."""
     results: list[T] = []
     errors: list[BaseException] = []
 

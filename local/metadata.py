@@ -1,8 +1,8 @@
 """The instance metadata service (IMDS), one listener in each instance's own namespace.
 
-As EC2's: every dated version and `latest`, listings whose folders end in '/', session tokens by PUT
-(version 2), plain GET only where the instance does not require tokens. AWS: EC2 User Guide, "Use the
-Instance Metadata Service to access instance metadata".
+As EC2's: every dated version and `latest`, listings whose folders end in '/', session tokens by
+PUT (version 2), plain GET only where the instance does not require tokens. AWS: EC2 User Guide,
+"Use the Instance Metadata Service to access instance metadata".
 """
 
 from __future__ import annotations
@@ -120,13 +120,13 @@ class Answers:
             root["meta-data"] = self._with_interface(self._source.tree(instance))
         if steps[:1] == ["dynamic"]:
             document = self._source.identity_document(instance)
-            # AWS prints ' : ', one key a line; programs that read it with sed and awk are still about.
+            # AWS prints ' : ', one key a line, and programs read that with sed and awk.
             text = json.dumps(document, indent=2, separators=(",", " : "))
             root["dynamic"] = {"instance-identity": {"document": text}}
         return root
 
     def _with_interface(self, tree: dict[str, Any]) -> dict[str, Any]:
-        """The network interface as the host really has it: EC2 does not know its hardware address."""
+        """The network interface as the host has it: EC2 does not know its hardware address."""
         address = self._spec.private_ip
         mac = mac_address(address)
         known = tree.get("network", {}).get("interfaces", {}).get("macs", {})

@@ -117,7 +117,7 @@ class Network:
         _nft(self._router, _ROUTER_RULES)
 
     def listen(self, address: str, port: int) -> socket.socket:
-        """A listening TCP socket in the router's namespace: on AWS_ADDRESS, MIRROR_ADDRESS or 0.0.0.0.
+        """A listening TCP socket at the router: on AWS_ADDRESS, MIRROR_ADDRESS or 0.0.0.0.
 
         The socket belongs to this process and can be served by any of its threads.
         """
@@ -126,8 +126,8 @@ class Network:
     def command_prefix(self) -> list[str]:
         """What to put before a command so that it runs at the router: it reaches AWS and the pool.
 
-        The command keeps its pid (no fork), its standard streams and its environment, and belongs to
-        the account's control group `functions`, so that `cleanup` finds it.
+        The command keeps its pid (no fork), its standard streams and its environment, and belongs
+        to the account's control group `functions`, so that `cleanup` finds it.
         """
         return [
             *self.keeper.in_cgroup("functions"),
@@ -154,6 +154,7 @@ class Network:
         length = ip_network(_CIDRS[bridge]).prefixlen
         interface = ip_interface(f"{address}/{length}")
         namespace = kernel.new_network_namespace()
+        mac = mac_address(address)
         router = f"/proc/{os.getpid()}/fd/{self._router}"
         link_local = [f"address add {METADATA_ADDRESS}/32 dev lo"] if bridge == "vpc" else []
         self._ip(
@@ -161,8 +162,7 @@ class Network:
             [
                 "link set lo up",
                 *link_local,
-                f"link add eth0 address {mac_address(address)} type veth"
-                f" peer name {peer} netns {router}",
+                f"link add eth0 address {mac} type veth peer name {peer} netns {router}",
                 f"address add {interface.with_prefixlen} dev eth0",
                 "link set eth0 up",
                 f"route add default via {interface.network[1]}",

@@ -7,17 +7,18 @@ administrator's to add, by `annex-client setup --pool`.
 from __future__ import annotations
 
 import secrets
-import subprocess
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from local.host import File, Host, HostPlan, enter, put_file
-from local.interfaces import ACCESS_POINT, CENTRAL_MANAGER, POOL_CIDR
+from local.disk import File, put_file
+from local.host import Host, HostPlan, enter
+from local.interfaces import ACCESS_POINT, CENTRAL_MANAGER
 from local.keeper import AccountError
 
 if TYPE_CHECKING:
+    import subprocess
     from collections.abc import Callable, Mapping, Sequence
-    from pathlib import Path
 
     from local.network import Network
 
@@ -177,7 +178,7 @@ class Pool:
         self._hosts[name] = host
 
     def _token(self) -> bytes:
-        """The daemons' token, signed with the pool's key, which never leaves the central manager."""
+        """The daemons' token; the pool's key that signs it never leaves the central manager."""
         done = self._must(
             "cm", ["condor_token_create", "-key", "POOL", "-identity", f"condor@{DOMAIN}"]
         )
@@ -185,8 +186,6 @@ class Pool:
 
     def _put(self, host: PoolHost, path: str, file: File) -> None:
         # Through the kernel's door into the host's own mounts.
-        from pathlib import Path  # noqa: PLC0415
-
         put_file(Path(f"/proc/{self._hosts[host].pid}/root"), (), path, file)
 
     def _must(

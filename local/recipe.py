@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from local.host import File
+from local.disk import File
 from local.interfaces import AWS_ADDRESS, AWS_PORT, MIRROR_ADDRESS
 
 SUITE = "trixie"  # Debian 13, the distribution of the default AMI
@@ -26,12 +26,14 @@ preserve_hostname: true
 resize_rootfs: false
 growpart: {mode: "off"}
 locale: false
+ssh_deletekeys: false
+ssh_genkeytypes: []
 apt: {preserve_sources_list: true}
 """
 
 _DMIDECODE = b"""\
 #!/bin/sh
-# There is no firmware in a namespace: this answers as EC2's would. cloud-init asks it what it runs on.
+# A namespace has no firmware: this answers as EC2's would. cloud-init asks it where it runs.
 case "$*" in
 *system-uuid* | *system-serial*) echo ec2e1916-9099-7caf-fd21-012345abcdef ;;
 *system-manufacturer* | *chassis-asset-tag*) echo "Amazon EC2" ;;
@@ -47,7 +49,7 @@ exit 1
 """
 
 _CONDOR = b"""\
-# The kernel is shared with the machine that holds the account: its settings are not HTCondor's to change.
+# The kernel is that of the machine which holds the account: not HTCondor's to tune.
 ENABLE_KERNEL_TUNING = False
 """
 
@@ -60,6 +62,8 @@ MaxLevelConsole=info
 """
 
 BASE_FILES = {
+    "/etc/hosts": File(b"127.0.0.1 localhost\n"),
+    "/etc/resolv.conf": File(b""),
     "/etc/cloud/cloud.cfg.d/99-local.cfg": File(_CLOUD_INIT),
     "/usr/local/sbin/dmidecode": File(_DMIDECODE, 0o755),
     "/usr/local/sbin/systemd-detect-virt": File(_DETECT_VIRT, 0o755),
