@@ -17,8 +17,8 @@ import os
 import re
 import shutil
 import subprocess
-import time
 import sys
+import time
 import zipfile
 from dataclasses import replace
 from datetime import UTC, datetime
