@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 
 @dataclass(frozen=True)
@@ -12,7 +13,7 @@ class Image:
     ami_id: str
     name: str
     architecture: str  # EC2's word: x86_64 or arm64
-    root: str  # "plain" (no HTCondor) or "htcondor" (baked)
+    root: Literal["htcondor", "plain"]  # "plain" (no HTCondor) or "htcondor" (baked)
     parameter: str = ""  # the public SSM parameter that points to it
 
 

@@ -5,11 +5,16 @@ from __future__ import annotations
 import os
 import platform
 from contextlib import ExitStack
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from local import client, image, keeper
+from local.host import enter_command as enter
+from local.hypervisor import LocalHypervisor
 from local.images import IMAGES
 from local.interfaces import AWS_ADDRESS, AWS_PORT, GATEWAY_PORT
+from local.mirror import Mirror
+from local.network import Network
+from local.pool import Pool
 from local.runtime_api import Place
 
 if TYPE_CHECKING:
@@ -29,47 +34,41 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
     Raises:
         RuntimeError: not possible here; nothing is left behind.
     """
-    image_module, hypervisor = import_module("local.image"), import_module("local.hypervisor")
-    mirror, network_module = import_module("local.mirror"), import_module("local.network")
-    pool = import_module("local.pool")
-    images: Any = image_module.Images(image_module.cache_folder(state), say)
+    cache = image.cache_folder(state)
+    images = image.Images(cache, say)
     images.build()
-    client = import_module("local.client").layers(image_module.cache_folder(state), say)
+    clients = client.layers(cache, say)
     with ExitStack() as stack:
         say("Starting the network")
-        network = network_module.Network(state)
+        network = Network(state)
         stack.callback(network.close)
         network.up()
-        stack.callback(mirror.Mirror(network, images.mirror).close)
+        stack.callback(Mirror(network, images.mirror).close)
         place = Place(
             tuple(network.command_prefix()), AWS_URL, lambda: network.listen(AWS_ADDRESS, 0)
         )
         aws, gateway = (network.listen(AWS_ADDRESS, port) for port in (AWS_PORT, GATEWAY_PORT))
         account.start_inside(aws, gateway, place)
         here = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
-        bootable = [image for image in IMAGES if image.architecture == here]
-        layers = {image.ami_id: images.layers(image.root) for image in bootable}
-        machines = hypervisor.LocalHypervisor(
-            network, layers, account.instance_data, account.lifecycle
-        )
+        layers = {
+            each.ami_id: images.layers(each.root) for each in IMAGES if each.architecture == here
+        }
+        machines = LocalHypervisor(network, layers, account.instance_data, account.lifecycle)
         stack.callback(machines.close)
         account.lifecycle.hypervisor = machines
         say("Starting the HTCondor pool")
-        intervals = os.environ.get("ANNEX_LOCAL_INTERVALS", "stock")
-        pool.Pool(network, (*client, *images.layers("pool")), intervals=intervals).up()
+        quick = os.environ.get("ANNEX_LOCAL_INTERVALS") == "quick"
+        pool = (*clients, *images.layers("pool"))
+        Pool(network, pool, intervals="quick" if quick else "stock").up()
         return stack.pop_all()
 
 
 def clean(state: Path) -> None:
     """Remove what hosts of an account that was killed have left; no account may live there."""
-    try:
-        keeper: Any = import_module("local.keeper")
-    except ModuleNotFoundError:
-        return
     keeper.cleanup(state)
 
 
-def enter_command(state: Path, host: str, argv: list[str], user: str, up: Up) -> list[str]:
+def enter_command(state: Path, name: str, argv: list[str], user: str, up: Up) -> list[str]:
     """The command line that runs `argv` on a host, with AWS's addresses as they are there.
 
     Raises:
@@ -81,6 +80,4 @@ def enter_command(state: Path, host: str, argv: list[str], user: str, up: Up) ->
         "AWS_REGION": up.region,
         "AWS_DEFAULT_REGION": up.region,
     }
-    enter: Any = import_module("local.host").enter_command
-    command: list[str] = enter(state, host, argv, user=user, environment=environment)
-    return command
+    return enter(state, name, argv, user=user, environment=environment)
