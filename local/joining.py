@@ -34,7 +34,7 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
     pool = import_module("local.pool")
     images: Any = image_module.Images(image_module.cache_folder(state), say)
     images.build()
-    client = import_module("local.client").layers(image_module.cache_folder(state), say)
+    client = import_module("local.client").layers(images, say)
     with ExitStack() as stack:
         say("Starting the network")
         network = network_module.Network(state)
