@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from hmac import compare_digest
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from botocore.auth import S3SigV4Auth, SigV4Auth
 from botocore.awsrequest import AWSRequest
@@ -243,7 +243,7 @@ def _document(policy: Any) -> Mapping[str, Any]:
         text = next(version.document for version in policy.versions if version.is_default)
     else:
         if not isinstance(policy, str) and "Statement" in policy:
-            return policy  # as CloudFormation put it
+            return cast("Mapping[str, Any]", policy)  # as CloudFormation put it
         text = policy if isinstance(policy, str) else policy["policy_document"]
     document: Mapping[str, Any] = json.loads(text)
     return document

@@ -182,7 +182,7 @@ class Api:
         return value
 
 
-class _Lost(Exception):  # noqa: N818 - internal
+class _Lost(Exception):
     def __init__(self, why: str, *, connected: bool) -> None:
         super().__init__(why)
         self.connected = connected

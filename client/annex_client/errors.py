@@ -21,56 +21,56 @@ class ClientError(Exception):
             self.code = code
 
 
-class BadInput(ClientError):  # noqa: N818 - they are named after what happened, as HTTP's are
+class BadInput(ClientError):
     """The command line or a file it names cannot be used."""
 
     exit = Exit.BAD_INPUT
     code = "BadInput"
 
 
-class Refused(ClientError):  # noqa: N818
+class Refused(ClientError):
     """Someone who may refuse did: IAM, a cap, the pool, or the client itself for safety's sake."""
 
     exit = Exit.REFUSED
     code = "Refused"
 
 
-class NotFound(ClientError):  # noqa: N818
+class NotFound(ClientError):
     """No such annex."""
 
     exit = Exit.NOT_FOUND
     code = "NotFound"
 
 
-class Conflict(ClientError):  # noqa: N818
+class Conflict(ClientError):
     """It would collide with something that is there."""
 
     exit = Exit.CONFLICT
     code = "Conflict"
 
 
-class AwsTrouble(ClientError):  # noqa: N818
+class AwsTrouble(ClientError):
     """AWS or the control plane cannot be reached, or is not set up."""
 
     exit = Exit.AWS_TROUBLE
     code = "AwsTrouble"
 
 
-class PoolTrouble(ClientError):  # noqa: N818
+class PoolTrouble(ClientError):
     """The collector, the schedd or HTCondor's own tools cannot be used."""
 
     exit = Exit.POOL_TROUBLE
     code = "PoolTrouble"
 
 
-class TimedOut(ClientError):  # noqa: N818
+class TimedOut(ClientError):
     """Waited as long as was asked; what was waited for goes on."""
 
     exit = Exit.TIMED_OUT
     code = "TimedOut"
 
 
-class Interrupted(ClientError):  # noqa: N818
+class Interrupted(ClientError):
     """Ctrl-C, with a sentence about what goes on nevertheless."""
 
     exit = Exit.INTERRUPTED

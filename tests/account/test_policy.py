@@ -44,7 +44,7 @@ def test_a_deny_wins() -> None:
         ({"NotResource": "arn:aws:s3:::c/*"}, True),
     ],
 )
-def test_actions_and_resources_match_as_written(parts: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+def test_actions_and_resources_match_as_written(parts: dict[str, Any], expected: bool) -> None:
     assert decide(statement(**parts)) is expected
 
 
@@ -82,7 +82,7 @@ def test_variables_in_resources_are_the_callers() -> None:
         ({"StringEquals": {"k": "a", "l": "b"}}, {"k": "a"}, False),
     ],
 )
-def test_conditions(condition: dict[str, Any], context: dict[str, Any], expected: bool) -> None:  # noqa: FBT001
+def test_conditions(condition: dict[str, Any], context: dict[str, Any], expected: bool) -> None:
     assert decide(statement(Condition=condition), **context) is expected
 
 

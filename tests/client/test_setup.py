@@ -186,7 +186,7 @@ def test_setup_deploys_the_functions_when_run_in_a_checkout(aws: World) -> None:
         *,
         extra_environ: Mapping[str, str] | None = None,
         cwd: Path | None = None,
-        timeout: float | None = None,  # noqa: ARG001 - the protocol's
+        timeout: float | None = None,
     ) -> Completed:
         assert {"AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY"} <= (extra_environ or {}).keys()
         calls.append((argv[3:], cwd))

@@ -125,8 +125,8 @@ class FakeTools:
         argv: Sequence[str],
         *,
         extra_environ: Mapping[str, str] | None = None,
-        cwd: Path | None = None,  # noqa: ARG002 - the protocol's
-        timeout: float | None = None,  # noqa: ARG002 - the protocol's
+        cwd: Path | None = None,
+        timeout: float | None = None,
     ) -> Completed:
         """See `Runner`."""
         self.calls.append(tuple(argv))
@@ -155,7 +155,7 @@ class Result:
     out: str
     err: str
 
-    def json(self) -> Any:  # noqa: ANN401 - any JSON
+    def json(self) -> Any:
         """Standard output, read as JSON."""
         return json.loads(self.out)
 
