@@ -52,6 +52,8 @@ class Images:
     """
 
     def __init__(self, cache: Path, say: Callable[[str], None] = print) -> None:
+        if any(mark in str(cache) for mark in ",:'"):
+            raise AccountError(f"{cache}: overlays take no folder with a comma, colon or quote")
         self._cache = cache
         self._say = say
         base = _key(

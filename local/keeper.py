@@ -159,7 +159,6 @@ def _pids(group: Path) -> list[int]:
     for folder, _, _ in os.walk(group):
         with contextlib.suppress(OSError):
             # 0 stands for a process of another PID namespace's ancestors: not ours to end.
-            pids += [
-                int(pid) for pid in Path(folder, "cgroup.procs").read_text().split() if pid != "0"
-            ]
+            listed = Path(folder, "cgroup.procs").read_text().split()
+            pids += [int(pid) for pid in listed if pid != "0"]
     return pids

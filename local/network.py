@@ -189,9 +189,9 @@ class Network:
             env=environment(),
             pass_fds=(self._router,),
         )
-        os.close(wire.namespace)
         with self._detached:
-            self._wires.discard(wire.namespace)
+            self._wires.discard(wire.namespace)  # before its number can be another's
+            os.close(wire.namespace)
             self._detached.notify_all()
 
     def firewall(self, wire: Wire, rules: str) -> None:
