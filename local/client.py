@@ -7,10 +7,10 @@ and the client itself, copied anew whenever its sources change.
 from __future__ import annotations
 
 import hashlib
+import platform
 import shutil
 import subprocess
 import sys
-import tempfile
 import tomllib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,9 +20,13 @@ from local.keeper import AccountError
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from local.image import Images
+
 SOURCES = Path(__file__).resolve().parent.parent / "client"
 _PYTHON = "3.13"  # trixie's
-_PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
+_PLATFORMS = tuple(
+    f"{tag}_{platform.machine()}" for tag in ("manylinux_2_28", "manylinux_2_17", "manylinux2014")
+)
 _HOME = "opt/annex-client"
 
 _PROGRAM = """\
@@ -36,7 +40,7 @@ sys.exit({function}())
 """
 
 
-def layers(cache: Path, say: Callable[[str], None]) -> tuple[Path, ...]:
+def layers(images: Images, say: Callable[[str], None]) -> tuple[Path, ...]:
     """The folders to lay above the pool's root file system, uppermost first.
 
     Raises:
@@ -44,17 +48,16 @@ def layers(cache: Path, say: Callable[[str], None]) -> tuple[Path, ...]:
     """
     project = tomllib.loads((SOURCES / "pyproject.toml").read_text())["project"]
     needs = sorted(project["dependencies"])
-    packages = cache / f"client-packages-{_hash(_PYTHON, *_PLATFORMS, *needs)}"
-    if not packages.exists():
-        say("fetching what the client depends on, once")
-        _build(packages, lambda result: _fetch(needs, result / _HOME))
+    packages = images.layer(
+        f"client-packages-{_hash('compiled', _PYTHON, *_PLATFORMS, *needs)}",
+        lambda result: _fetch(images, needs, result, say),
+    )
     files = sorted(path for path in SOURCES.rglob("*") if _is_source(path))
     content = [f"{path.relative_to(SOURCES)}\0{path.read_text()}" for path in files]
-    client = cache / f"client-{_hash(*content)}"
-    if not client.exists():
-        for old in cache.glob("client-????????????"):
-            shutil.rmtree(old, ignore_errors=True)
-        _build(client, lambda result: _install(project, files, result))
+    client = images.layer(
+        f"client-{_hash('compiled', *content)}",
+        lambda result: _install(images, project, files, result),
+    )
     return client, packages
 
 
@@ -62,18 +65,10 @@ def _is_source(path: Path) -> bool:
     return path.suffix in (".py", ".json", ".yaml", ".toml", ".typed") and "build" not in path.parts
 
 
-def _build(target: Path, build: Callable[[Path], None]) -> None:
-    """Build under another name and rename: who finds it finds all of it."""
-    target.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=".building-", dir=target.parent) as draft:
-        result = Path(draft, "result")
-        result.mkdir(mode=0o755)
-        build(result)
-        result.rename(target)
-
-
-def _fetch(needs: list[str], target: Path) -> None:
-    platforms = [f"--platform={platform}" for platform in _PLATFORMS]
+def _fetch(images: Images, needs: list[str], result: Path, say: Callable[[str], None]) -> None:
+    say("fetching what the client depends on, once")
+    target = result / _HOME
+    platforms = [f"--platform={tag}" for tag in _PLATFORMS]
     done = subprocess.run(
         [
             *(sys.executable, "-m", "pip", "install", "-qq", "--disable-pip-version-check"),
@@ -86,9 +81,10 @@ def _fetch(needs: list[str], target: Path) -> None:
     )
     if done.returncode != 0:
         raise AccountError(f"pip could not fetch {', '.join(needs)}: {done.stderr.strip()[-500:]}")
+    images.compile_python(result, f"/{_HOME}")
 
 
-def _install(project: dict[str, Any], files: list[Path], result: Path) -> None:
+def _install(images: Images, project: dict[str, Any], files: list[Path], result: Path) -> None:
     for path in files:
         copy = result / _HOME / path.relative_to(SOURCES)
         copy.parent.mkdir(parents=True, exist_ok=True)
@@ -100,6 +96,7 @@ def _install(project: dict[str, Any], files: list[Path], result: Path) -> None:
         program = programs / name
         program.write_text(_PROGRAM.format(home=_HOME, module=module, function=function))
         program.chmod(0o755)
+    images.compile_python(result, f"/{_HOME}")
 
 
 def _hash(*parts: str) -> str:

@@ -130,8 +130,6 @@ class Host:
     def _start(self, terminal: int, tell: int) -> subprocess.Popen[bytes]:
         keeper, wire = self._network.keeper, self._wire.namespace
         layers = [str(layer) for layer in self.plan.layers]
-        if any(mark in layer for layer in layers for mark in ",:"):
-            raise AccountError("the cache folder's path must not contain ',' or ':'")
         command = [
             *keeper.in_cgroup(self.plan.name),
             *("nsenter", f"--target={keeper.pid}", "--pid"),

@@ -115,7 +115,11 @@ class LocalHypervisor:
         if layers is None:
             raise AccountError(f"no root file system stands for {spec.image_id}")
         wire = self._network.attach("vpc", spec.private_ip)
-        service = metadata.Service(wire.namespace, spec, self._metadata)
+        try:
+            service = metadata.Service(wire.namespace, spec, self._metadata)
+        except OSError:
+            self._network.detach(wire)
+            raise
         plan = HostPlan(
             name=spec.instance_id,
             hostname=spec.hostname,

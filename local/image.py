@@ -24,7 +24,7 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from local import recipe
+from local import debian, recipe
 from local.disk import put_file
 from local.keeper import AccountError
 
@@ -33,15 +33,6 @@ if TYPE_CHECKING:
 
 Kind = Literal["pool", "htcondor", "plain"]
 
-# The program that each Debian package is needed for.
-_NEEDED = {
-    "mmdebstrap": "mmdebstrap",
-    "dpkg-scanpackages": "dpkg-dev",
-    "nft": "nftables",
-    "ip": "iproute2",
-    "setpriv": "util-linux",
-    "unshare": "util-linux",
-}
 _KEYRINGS = "/usr/share/keyrings"
 _BROKEN_OFF = ".building-"
 
@@ -50,14 +41,6 @@ def cache_folder(state: Path) -> Path:
     """Where root file systems are kept: ANNEX_LOCAL_CACHE, or `cache` below the state folder."""
     given = os.environ.get("ANNEX_LOCAL_CACHE")
     return Path(given).resolve() if given else state.resolve() / "cache"
-
-
-def missing_packages() -> list[str]:
-    """The Debian packages that this machine lacks for the account's hosts."""
-    path = os.environ.get("PATH", "") + ":/usr/sbin:/sbin"
-    return sorted(
-        {package for tool, package in _NEEDED.items() if not shutil.which(tool, path=path)}
-    )
 
 
 class Images:
@@ -69,6 +52,8 @@ class Images:
     """
 
     def __init__(self, cache: Path, say: Callable[[str], None] = print) -> None:
+        if any(mark in str(cache) for mark in ",:'"):
+            raise AccountError(f"{cache}: overlays take no folder with a comma, colon or quote")
         self._cache = cache
         self._say = say
         base = _key(
@@ -105,16 +90,32 @@ class Images:
         )
         if all(target.exists() for target, _ in steps):
             return
-        missing = missing_packages()
+        missing = debian.missing_packages()
         if missing:
             raise AccountError(
                 f"this machine lacks {', '.join(missing)}: apt-get install -y {' '.join(missing)}"
             )
-        self._cache.mkdir(parents=True, exist_ok=True)
-        with _locked(self._cache):
-            for target, build in steps:
+        for target, build in steps:
+            self.layer(target.name, build)
+
+    def layer(self, name: str, build: Callable[[Path], None]) -> Path:
+        """The folder of this name in the cache, filled by `build` if it is not there yet.
+
+        `build` gets an empty folder; only a whole one ever bears the name. The folder must never be
+        changed afterwards: hosts may be running on it.
+        """
+        target = self._cache / name
+        if not target.exists():
+            self._cache.mkdir(parents=True, exist_ok=True)
+            with _locked(self._cache):
                 if not target.exists():
                     self._build(target, build)
+        return target
+
+    def compile_python(self, result: Path, folder: str) -> None:
+        """Compile a layer's Python files for the pool's hosts, whose users may not write there."""
+        script = f"chroot merged python3 -m compileall -q '{folder}'\n"
+        self._in_overlay(result, (self._condor, self._base), script)
 
     def _build(self, target: Path, build: Callable[[Path], None]) -> None:
         started = time.monotonic()
@@ -136,13 +137,13 @@ class Images:
         excluded = [
             f"path-exclude=/usr/share/{part}/*" for part in ("doc", "man", "locale", "info")
         ]
-        _run_isolated(
+        debian.run(
             [
                 *("mmdebstrap", "--quiet", "--variant=minbase", "--mode=root"),
                 *(f"--aptopt={option}" for option in options),
                 *(f"--dpkgopt={option}" for option in ["force-unsafe-io", *excluded]),
                 *(f"--keyring={_KEYRINGS}", f"--include={','.join(recipe.BASE_PACKAGES)}"),
-                *(recipe.SUITE, str(result), _archive()),
+                *(recipe.SUITE, str(result), debian.archive()),
             ],
             log,
         )
@@ -160,7 +161,7 @@ class Images:
         for folder in ("lists/partial", "archives/partial"):
             (work / folder).mkdir(parents=True)
         sources = work / "sources.list"
-        sources.write_text(f"deb {_archive()} {recipe.SUITE} main\n")
+        sources.write_text(f"deb {debian.archive()} {recipe.SUITE} main\n")
         options = {
             "Dir::Etc::SourceList": sources,
             "Dir::Etc::SourceParts": "/dev/null",
@@ -179,12 +180,12 @@ class Images:
             "Debug::NoLocking": "true",
         }
         apt = ["apt-get", "-q", "-y", *(f"-o{name}={value}" for name, value in options.items())]
-        _run_isolated([*apt, "update"], work / "log")
-        _run_isolated([*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log")
+        debian.run([*apt, "update"], work / "log")
+        debian.run([*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log")
         for package in (work / "archives").glob("*.deb"):
             package.rename(result / package.name)
         scan = 'cd "$0" && dpkg-scanpackages --multiversion . >Packages && gzip -k Packages'
-        _run_isolated(["sh", "-c", scan, str(result)], work / "log")
+        debian.run(["sh", "-c", scan, str(result)], work / "log")
 
     def _build_condor(self, result: Path) -> None:
         self._in_overlay(
@@ -226,51 +227,12 @@ class Images:
             "export DEBIAN_FRONTEND=noninteractive LC_ALL=C.UTF-8\n"
         )
         # Without a network, so that nothing in there can wait for one.
-        _run_isolated(["sh", "-c", head + script, str(work)], work / "log", "--net", "--uts")
+        debian.run(["sh", "-c", head + script, str(work)], work / "log", "--net", "--uts")
 
 
 def _build_ami(result: Path) -> None:
     for path, file in recipe.AMI_FILES.items():
         put_file(result, (), path, file)
-
-
-def _archive() -> str:
-    """The Debian archive that this machine's apt uses.
-
-    Raises:
-        AccountError: it uses none.
-    """
-    done = subprocess.run(
-        ["apt-get", "indextargets", "--format", "$(REPO_URI)", "Created-By: Packages"],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    for uri in done.stdout.split():
-        if uri.rstrip("/").endswith("/debian"):
-            return uri
-    raise AccountError(
-        "apt on this machine knows no Debian archive: add one to its sources, then apt-get update"
-    )
-
-
-def _run_isolated(command: list[str], log: Path, *namespaces: str) -> None:
-    """Run with mounts and processes that end with this process, however it ends."""
-    with log.open("ab") as stream:
-        done = subprocess.run(
-            [
-                *("setpriv", "--pdeathsig=KILL"),
-                *("unshare", "--mount", "--propagation=private", "--pid", "--fork"),
-                *(*namespaces, "--kill-child=SIGKILL", "--", *command),
-            ],
-            stdin=subprocess.DEVNULL,
-            stdout=stream,
-            stderr=subprocess.STDOUT,
-            check=False,
-        )
-    if done.returncode != 0:
-        last = log.read_text(errors="replace").strip().splitlines()[-5:]
-        raise AccountError(f"{command[0]} failed while building a root file system: {last}")
 
 
 @contextlib.contextmanager

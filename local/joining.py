@@ -34,10 +34,9 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
     Raises:
         RuntimeError: not possible here; nothing is left behind.
     """
-    cache = image.cache_folder(state)
-    images = image.Images(cache, say)
+    images = image.Images(image.cache_folder(state), say)
     images.build()
-    clients = client.layers(cache, say)
+    clients = client.layers(images, say)
     with ExitStack() as stack:
         say("Starting the network")
         network = Network(state)

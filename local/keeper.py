@@ -51,6 +51,12 @@ def cgroup_root() -> Path:
     )
 
 
+def environment() -> dict[str, str]:
+    """This process's environment, with the folders of root's tools, which `su` leaves out."""
+    path = os.environ.get("PATH", "/usr/bin:/bin")
+    return {**os.environ, "PATH": f"{path}:/usr/sbin:/sbin"}
+
+
 class Keeper:
     """Owns the PID namespace and the control groups of one account."""
 
@@ -137,11 +143,11 @@ def _sweep_cgroup(group: Path) -> None:
         for pid in _pids(group):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
-        below = [path for path in group.rglob("*") if path.is_dir()]
-        for folder in [*sorted(below, key=lambda path: -len(path.parts)), group]:
+        # os.walk: a folder that vanishes under our hands, swept by another thread, is no error.
+        for folder, _, _ in os.walk(group, topdown=False):
             # A group is busy until its last process is really gone: then the next round gets it.
             with contextlib.suppress(OSError):
-                folder.rmdir()
+                Path(folder).rmdir()
         if group.exists():
             if time.monotonic() > deadline:
                 raise AccountError(f"{group} cannot be emptied: see its cgroup.procs")
@@ -150,8 +156,9 @@ def _sweep_cgroup(group: Path) -> None:
 
 def _pids(group: Path) -> list[int]:
     pids = []
-    for file in group.rglob("cgroup.procs"):
-        with contextlib.suppress(OSError):  # a group may vanish under our hands
+    for folder, _, _ in os.walk(group):
+        with contextlib.suppress(OSError):
             # 0 stands for a process of another PID namespace's ancestors: not ours to end.
-            pids += [int(pid) for pid in file.read_text().split() if pid != "0"]
+            listed = Path(folder, "cgroup.procs").read_text().split()
+            pids += [int(pid) for pid in listed if pid != "0"]
     return pids

@@ -12,6 +12,7 @@ import itertools
 import os
 import socket
 import subprocess
+import threading
 from dataclasses import dataclass
 from ipaddress import ip_address, ip_interface, ip_network
 from typing import TYPE_CHECKING, Literal
@@ -25,13 +26,14 @@ from local.interfaces import (
     POOL_CIDR,
     VPC_CIDR,
 )
-from local.keeper import AccountError, Keeper, prefix
+from local.keeper import AccountError, Keeper, environment, prefix
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 Bridge = Literal["vpc", "pool"]
 
+_CLEAN_SECONDS = 10.0
 METADATA_ADDRESS = "169.254.169.254"  # AWS: link-local, on every instance
 
 _CIDRS: dict[Bridge, str] = {"vpc": VPC_CIDR, "pool": POOL_CIDR}
@@ -84,6 +86,8 @@ class Network:
         self.keeper = Keeper(state)
         self._router = -1
         self._numbers = itertools.count(1)
+        self._wires: set[int] = set()  # namespaces of hosts that are not yet cleaned up after
+        self._detached = threading.Condition()
 
     def up(self) -> None:
         """Make the router.
@@ -172,6 +176,8 @@ class Network:
         if bridge == "vpc":
             # Ports of a bridge that are isolated reach the router and no other port.
             self._ip(self._router, [f"link set {peer} type bridge_slave isolated on"])
+        with self._detached:
+            self._wires.add(namespace)
         return Wire(namespace, peer)
 
     def detach(self, wire: Wire) -> None:
@@ -180,9 +186,13 @@ class Network:
             [*_at(self._router), "ip", "link", "del", wire.peer],
             check=False,
             stderr=subprocess.DEVNULL,
+            env=environment(),
             pass_fds=(self._router,),
         )
-        os.close(wire.namespace)
+        with self._detached:
+            self._wires.discard(wire.namespace)  # before its number can be another's
+            os.close(wire.namespace)
+            self._detached.notify_all()
 
     def firewall(self, wire: Wire, rules: str) -> None:
         """Load nftables rules inside a host, as its own administrator would."""
@@ -191,6 +201,8 @@ class Network:
     def close(self) -> None:
         """End every process of the account and remove the network."""
         self.keeper.close()
+        with self._detached:  # each host's own thread cleans up after it
+            self._detached.wait_for(lambda: not self._wires, _CLEAN_SECONDS)
         if self._router >= 0:
             os.close(self._router)
             self._router = -1
@@ -218,6 +230,7 @@ def _run_in(namespace: int, command: list[str], text: str) -> None:
         input=text,
         text=True,
         capture_output=True,
+        env=environment(),
         check=False,
         pass_fds=(namespace,),
     )

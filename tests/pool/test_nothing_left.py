@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -133,6 +134,27 @@ def test_sweeping_one_account_leaves_another_alone(
     assert host in account_processes(tmp_path)
     process.kill()
     process.wait()
+
+
+def test_groups_that_another_thread_removes_meanwhile_are_no_error(tmp_path: Path) -> None:
+    group = keeper.cgroup_root() / keeper.prefix(tmp_path)
+    for number in range(50):
+        (group / f"host{number}" / "system.slice").mkdir(parents=True)
+    errors: list[BaseException] = []
+
+    def sweep() -> None:
+        try:
+            keeper.cleanup(tmp_path)
+        except BaseException as error:  # noqa: BLE001 - whatever it is, the test shows it
+            errors.append(error)
+
+    threads = [threading.Thread(target=sweep) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert not errors
+    assert not group.exists()
 
 
 def test_sweeping_where_nothing_was_is_no_error(tmp_path: Path) -> None:
