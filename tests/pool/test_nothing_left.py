@@ -33,8 +33,8 @@ layers = image.Images(image.cache_folder(state.folder())).layers("pool")
 plan = host.HostPlan("one", "one.pool.example", "192.168.50.20", layers)
 one = host.Host(net, plan, net.attach("pool", "192.168.50.20"))
 one.boot()
-print(one.pid, flush=True)
 try:
+    print(one.pid, flush=True)  # from here on the test may interrupt
     threading.Event().wait()
 except KeyboardInterrupt:
     net.close()
