@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
-def _running(state: Path) -> Iterator[LocalAccount]:
+def running_account(state: Path) -> Iterator[LocalAccount]:
+    """Bring an account up without hosts, and down again."""
     up = local(state, "up", "--detach", "--no-hosts")
     assert up.returncode == 0, up.stdout + up.stderr
     try:
@@ -25,7 +26,7 @@ def _running(state: Path) -> Iterator[LocalAccount]:
 
 @pytest.fixture(scope="session")
 def shared_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAccount]:
-    yield from _running(tmp_path_factory.mktemp("account"))
+    yield from running_account(tmp_path_factory.mktemp("account"))
 
 
 @pytest.fixture
@@ -39,7 +40,7 @@ def account(shared_account: LocalAccount) -> LocalAccount:
 @pytest.fixture(scope="session")
 def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAccount]:
     """An account of its own with the sample app deployed."""
-    for account in _running(tmp_path_factory.mktemp("sample")):
+    for account in running_account(tmp_path_factory.mktemp("sample")):
         folder = account.state / "app"
         shutil.copytree(Path(__file__).parent / "sample", folder)
         deploy(account, folder)

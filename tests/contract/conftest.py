@@ -1,7 +1,7 @@
 """The same promises asked of the fakes and of the adapters.
 
-The adapters run against an account at ANNEX_CONTRACT_ENDPOINT, or, where that is not set, against
-moto in this process. Whatever is behind it, every test makes what it needs under names of its own.
+The adapters run against a local account of their own, as strict as EC2 where a promise hangs on it.
+Every test makes what it needs there under names of its own.
 """
 
 from __future__ import annotations
@@ -16,10 +16,13 @@ import boto3
 import pytest
 from moto import mock_aws
 
+from tests.account.conftest import running_account
 from tests.fakes.world import FakeClock
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
+
+    from tests.account.support import LocalAccount
 
 REGION = "us-east-1"
 ANNEX_TAG = "htcondor:AnnexDeployment"
@@ -66,15 +69,22 @@ class Account:
         return profile["Arn"], role["RoleId"]
 
 
+@pytest.fixture(scope="session")
+def local_account(tmp_path_factory: pytest.TempPathFactory) -> Iterator[LocalAccount]:
+    for running in running_account(tmp_path_factory.mktemp("contract")):
+        running.press("options", {"pending_seconds": 0.1, "shutting_down_seconds": 0.1})
+        yield running
+
+
 @pytest.fixture
-def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
-    name = f"annex-{uuid.uuid4().hex[:8]}"
-    endpoint = os.environ.get("ANNEX_CONTRACT_ENDPOINT")
-    if endpoint:
-        session: Any = boto3.Session(region_name=REGION)
-        number = session.client("sts", endpoint_url=endpoint).get_caller_identity()["Account"]
-        yield Account(lambda one: session.client(one, endpoint_url=endpoint), name, number)
-        return
+def account(local_account: LocalAccount) -> Account:
+    number = local_account.client("sts").get_caller_identity()["Account"]
+    return Account(local_account.client, f"annex-{uuid.uuid4().hex[:8]}", number)
+
+
+@pytest.fixture
+def moto_account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
+    """Moto in this process, for app.py in this process."""
     # With an endpoint set, moto in this process would be passed by.
     for variable in [one for one in os.environ if one.startswith("AWS_")]:
         monkeypatch.delenv(variable)
@@ -82,7 +92,7 @@ def account(monkeypatch: pytest.MonkeyPatch) -> Iterator[Account]:
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "testing")
     with mock_aws():
         here: Any = boto3.Session(region_name=REGION)
-        yield Account(here.client, name, "123456789012")
+        yield Account(here.client, f"annex-{uuid.uuid4().hex[:8]}", "123456789012")
 
 
 @pytest.fixture

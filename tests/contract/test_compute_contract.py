@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
@@ -140,40 +139,31 @@ def test_ended_machine_is_shown_as_ended(bench: Bench, clock: FakeClock) -> None
         time.sleep(0.1)
 
 
-@pytest.fixture
-def strict(bench: Bench) -> Bench:
-    """As strict as EC2: moto by itself is not, the fake and the local account are."""
-    if isinstance(bench.compute, EC2Compute) and not os.environ.get("ANNEX_CONTRACT_ENDPOINT"):
-        pytest.skip("moto alone is too kind; see local/ and ANNEX_CONTRACT_ENDPOINT")
-    return bench
-
-
-def test_same_call_twice_starts_nothing_more(strict: Bench) -> None:
+def test_same_call_twice_starts_nothing_more(bench: Bench) -> None:
     """EC2 API Reference, 'Ensuring idempotency in Amazon EC2 API requests'."""
-    first = strict.launch("token-1", count=2)
-    assert strict.launch("token-1", count=2) == first
-    assert len(strict.compute.instances()) == 2
+    first = bench.launch("token-1", count=2)
+    assert bench.launch("token-1", count=2) == first
+    assert len(bench.compute.instances()) == 2
 
 
-def test_same_token_for_another_request_is_spent(strict: Bench) -> None:
-    strict.launch("token-1")
-    outcome = strict.compute.launch(strict.spec(name="bar"), strict.attempt("token-1"))
+def test_same_token_for_another_request_is_spent(bench: Bench) -> None:
+    bench.launch("token-1")
+    outcome = bench.compute.launch(bench.spec(name="bar"), bench.attempt("token-1"))
     assert isinstance(outcome, Refusal)
     assert outcome.kind is RefusalKind.SPENT
-    assert len(strict.compute.instances()) == 1
+    assert len(bench.compute.instances()) == 1
 
 
-def test_token_whose_machines_were_ended_is_spent(strict: Bench) -> None:
-    (instance_id,) = strict.launch("token-1")
-    strict.compute.terminate([instance_id])
-    outcome = strict.compute.launch(strict.spec(), strict.attempt("token-1"))
+def test_token_whose_machines_were_ended_is_spent(bench: Bench) -> None:
+    (instance_id,) = bench.launch("token-1")
+    bench.compute.terminate([instance_id])
+    outcome = bench.compute.launch(bench.spec(), bench.attempt("token-1"))
     assert isinstance(outcome, Refusal)
     assert outcome.kind is RefusalKind.SPENT
-    assert len(strict.compute.instances()) == 1
+    assert len(bench.compute.instances()) == 1
 
 
-def test_ending_twice_is_ending_once(strict: Bench) -> None:
-    bench = strict
+def test_ending_twice_is_ending_once(bench: Bench) -> None:
     (instance_id,) = bench.launch("token-1")
     bench.compute.terminate([instance_id])
     assert bench.compute.terminate([instance_id]) == {}
