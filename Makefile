@@ -27,7 +27,7 @@ check: prepared
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --config pyproject.toml > /dev/null || $(BIN)/lint-imports --config pyproject.toml
+	@$(BIN)/lint-imports pyproject.toml > /dev/null || $(BIN)/lint-imports pyproject.toml
 	@echo "==> Unit tests"
 	@$(BIN)/python -m pytest tests/unit tests/flow tests/client -q -n 2 --ignore tests/client/test_setup.py
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import socket
 from concurrent.futures import Future, ThreadPoolExecutor, wait
 from typing import TYPE_CHECKING
@@ -42,9 +43,23 @@ def _knock(address: str) -> str:
     try:
         socket.create_connection((host, int(port or _PORT)), timeout=_SECONDS).close()
     except (OSError, ValueError, OverflowError) as error:
-        why = "it does not answer" if isinstance(error, TimeoutError) else str(error)
-        return _unreached(address, why)
+        return _unreached(address, _why(error))
     return ""
+
+
+def _why(error: Exception) -> str:
+    """In words for the user, whom neither a number nor the resolver's own text helps."""
+    if isinstance(error, TimeoutError):
+        return "it does not answer"
+    if isinstance(error, ConnectionRefusedError):
+        return "it refuses the connection"
+    if isinstance(error, socket.gaierror):
+        return "its name is not known there"
+    if isinstance(error, OSError) and error.errno in (errno.ENETUNREACH, errno.EHOSTUNREACH):
+        return "there is no way to it"
+    if isinstance(error, OSError):
+        return "the connection fails"
+    return "that is no address"
 
 
 def _unreached(address: str, why: str) -> str:

@@ -7,6 +7,7 @@ checked where the settings are known. `schema/wire.json` is made from this modul
 
 from __future__ import annotations
 
+import inspect
 import json
 import sys
 from typing import Annotated, Any
@@ -209,6 +210,9 @@ def schema() -> dict[str, Any]:
     asked = (StartRequest, RenewRequest)
     told = (StartAnswer, RenewAnswer, AnnexView, AnnexList, SetupReport, ErrorAnswer)
     _, components = msgspec.json.schema_components((*asked, *told), ref_template="#/$defs/{name}")
+    for one in components.values():
+        # Python 3.13 takes the indentation out of docstrings, and older ones leave it in.
+        one["description"] = inspect.cleandoc(one["description"])
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", "$defs": components}
 
 

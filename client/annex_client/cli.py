@@ -29,7 +29,10 @@ def run(argv: Sequence[str], context: Context) -> int:
     out = Output(context, program=PROGRAM, as_json="--json" in argv)
 
     def command() -> Exit:
-        parsed = parser().parse_args(_for_condor_history(list(argv)))
+        parsed, unknown = parser().parse_known_args(_for_condor_history(list(argv)))
+        if unknown:
+            of = f"{PROGRAM} {parsed.command}" if parsed.command else PROGRAM
+            raise BadInput(f"Not understood: {' '.join(unknown)}.  See '{of} --help'.")
         if parsed.command is None:
             raise BadInput(f"Give a command.  See '{PROGRAM} --help'.")
         return dispatch(parsed, context, out)

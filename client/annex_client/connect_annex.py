@@ -64,7 +64,7 @@ usage: connect_annex -setup | -check-setup | -status [-annex-name NAME] [-classa
            [-aws-on-demand-security-group-ids G[,G]] [-aws-on-demand-key-name K]
            [-aws-access-key-file F -aws-secret-key-file F]
        connect_annex -annex-name NAME -duration HOURS            (a new end for the lease)
-       connect_annex status [-annex-name NAME] | off -annex-name NAME [-yes]
+       connect_annex status [[-annex-name] NAME] | off [-annex-name] NAME [-yes]
 These are condor_annex's command lines; annex-client --help shows today's."""
 
 
@@ -100,6 +100,9 @@ def parse(argv: Sequence[str]) -> Words:
     while left:
         word = left.pop(0)
         name = word[2:] if word.startswith("--") else word[1:]
+        if words.verb and word[:1] not in ("", "-") and "annex-name" not in words.values:
+            words.values["annex-name"] = word  # `off NAME`
+            continue
         if not word.startswith("-") or not name:
             raise BadInput(f"{word!r} is not understood.  See '{PROGRAM} -help'.")
         if name == "setup":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import pwd
 import secrets
+import shutil
 import subprocess
 import sys
 import time
@@ -111,6 +112,11 @@ def condor_pool() -> Pool:
     return CondorPool()
 
 
+def terminal_columns() -> int:
+    """How wide the terminal is, $COLUMNS first; 80 where there is none."""
+    return shutil.get_terminal_size((80, 24)).columns
+
+
 @dataclass(frozen=True)
 class Context:
     """Streams, environment, home, clock, and the ways to HTCondor."""
@@ -126,6 +132,7 @@ class Context:
     param: Callable[[str], str | None] = condor_param
     pool: Callable[[], Pool] = condor_pool
     random_bytes: Callable[[int], bytes] = secrets.token_bytes
+    columns: Callable[[], int] = terminal_columns
     python: tuple[int, int] = (sys.version_info[0], sys.version_info[1])
 
     @property

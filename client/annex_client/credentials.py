@@ -98,10 +98,12 @@ def _read(path: Path) -> str:
                     code="KeyFileNotPrivate",
                 )
             text = file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
+    except OSError as error:
         raise Refused(
-            f"The key file {path} cannot be read: {error}.", code="NoCredentials"
+            f"The key file {path} cannot be read: {error.strerror}.", code="NoCredentials"
         ) from None
+    except UnicodeDecodeError:
+        raise Refused(f"The key file {path} is not text.", code="NoCredentials") from None
     if not text or any(character.isspace() for character in text):
         raise Refused(f"{path} should hold one key and nothing else.", code="NoCredentials")
     return text

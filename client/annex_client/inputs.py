@@ -58,7 +58,7 @@ def seconds_of_hours(text: str, what: str) -> int:
     try:
         hours = float(text)
     except ValueError:
-        raise BadInput(f"{text!r} is not a number of hours for {what}; 0.83 would be.") from None
+        raise BadInput(f"{what} must be a number of hours like 0.83, not {text!r}.") from None
     if not math.isfinite(hours) or hours <= 0:
         raise BadInput(f"{what} must be a number of hours above 0, not {text}.")
     seconds = round(hours * 3600) if hours * 3600 <= MAX_SECONDS else MAX_SECONDS + 1

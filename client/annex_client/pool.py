@@ -92,10 +92,7 @@ class CondorPool:
         """
         configured = self._htcondor.param.get("COLLECTOR_HOST")
         if not configured:
-            raise PoolTrouble(
-                "HTCondor's configuration on this host names no pool (COLLECTOR_HOST).  Run"
-                " annex-client on an access point of your pool."
-            )
+            raise _no_pool()
         collector = collector_address(str(configured))
         name, sinful = self._local_schedd()
         # By name, or by address where the address file tells no name; neither has a quote in it.
@@ -140,6 +137,8 @@ class CondorPool:
             return list(collector.query(kind, constraint=constraint, projection=attributes))
         except Exception as error:  # noqa: BLE001 - the bindings raise many kinds
             host = self._htcondor.param.get("COLLECTOR_HOST")
+            if not host:
+                raise _no_pool() from None
             raise PoolTrouble(
                 f"The pool's collector ({host}) cannot be asked: {_first_line(error)}  Check with"
                 " 'condor_status' that the pool is up and that you may read it."
@@ -196,6 +195,14 @@ def access_point_address(sinful: str, machine: str) -> str:
     if not _ADDRESS.fullmatch(address):
         raise PoolTrouble(f"Machines in AWS cannot use the schedd's address {address!r}.")
     return address
+
+
+def _no_pool() -> PoolTrouble:
+    return PoolTrouble(
+        "HTCondor's configuration on this host names no pool (COLLECTOR_HOST).  Run annex-client on"
+        " an access point of your pool.",
+        code="NoPool",
+    )
 
 
 def _first_line(error: Exception) -> str:

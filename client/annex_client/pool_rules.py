@@ -92,7 +92,9 @@ COLLECTOR_REQUIREMENTS = {expression}
 
 def access_point(setup: PoolSetup) -> str:
     """The file for each access point's configuration folder."""
-    url = setup.api_url or "https://...   (what 'annex-client setup' wrote)"
+    url = "ANNEX_DEFAULT_API_URL = " + (setup.api_url or "https://...")
+    if setup.api_url is None:
+        url = f"# What 'annex-client setup' wrote into ~/.condor/user_config:\n# {url}"
     return f"""\
 # For each access point: /etc/condor/config.d/{ACCESS_POINT_FILE}, then RESTART HTCondor (the
 # socket folder is not read by condor_reconfig).
@@ -122,7 +124,7 @@ SEC_CLIENT_INTEGRITY = OPTIONAL
 
 # Where annex-client finds the AWS side.
 ANNEX_DEFAULT_AWS_REGION = {setup.region}
-ANNEX_DEFAULT_API_URL = {url}
+{url}
 
 # Open in the firewall: TCP 9618 from anywhere the machines' public addresses may be.
 """

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from annex_client.errors import ClientError
 
 _CLEAR_LINE = "\r\x1b[K"
+_INDENT = "    "
 
 
 class Output:
@@ -31,6 +32,7 @@ class Output:
         self._err = context.stderr
         self._people = context.stderr if as_json else context.stdout
         self._tty = self._people.isatty()
+        self._columns = context.columns()
         self._progress = ""
 
     def say(self, text: str = "") -> None:
@@ -84,7 +86,11 @@ class Output:
         self._progress = text
 
     def table(self, header: Sequence[str], rows: Iterable[Sequence[str]], right: str = "") -> None:
-        """Columns as wide as they need to be; those named in `right` by their index are numbers."""
+        """Columns as wide as they need to be; those named in `right` by their index are numbers.
+
+        The last column is words. On a terminal that they do not fit into, they stand below their
+        row; elsewhere each row is one line, for grep.
+        """
         lines = [list(header), *(list(row) for row in rows)]
         widths = [max(len(line[i]) for line in lines) for i in range(len(header))]
         for line in lines:
@@ -92,7 +98,21 @@ class Output:
                 cell.rjust(width) if str(i) in right else cell.ljust(width)
                 for i, (cell, width) in enumerate(zip(line, widths))
             ]
-            self.say("  ".join(cells).rstrip())
+            text = "  ".join(cells).rstrip()
+            if self._tty and len(text) > self._columns and line[-1]:
+                text = "  ".join(cells[:-1]).rstrip() + "\n" + self._below(line[-1])
+            self.say(text)
+
+    def _below(self, words: str) -> str:
+        import textwrap  # noqa: PLC0415 - only here
+
+        return textwrap.fill(
+            words,
+            self._columns,
+            initial_indent=_INDENT,
+            subsequent_indent=_INDENT,
+            break_long_words=False,
+        )
 
     def clear_screen(self) -> None:
         """For `--watch` on a terminal."""

@@ -109,5 +109,5 @@ def apply_identity(
     domain = token.identity.split("@")[1] if settings.uid_domain == "localhost" else ""
     named = options.owners
     body["owners"] = (
-        inputs.owners(named, domain or settings.uid_domain) if named else [token.identity]
+        [token.identity] if named is None else inputs.owners(named, domain or settings.uid_domain)
     )

@@ -63,8 +63,10 @@ def _lines(path: Path) -> list[str]:
         return path.read_text(encoding="utf-8").splitlines()
     except FileNotFoundError:
         return []
-    except (OSError, UnicodeDecodeError) as error:
-        raise BadInput(f"{path} cannot be read: {error}.") from None
+    except OSError as error:
+        raise BadInput(f"{path} cannot be read: {error.strerror}.") from None
+    except UnicodeDecodeError:
+        raise BadInput(f"{path} is not text (UTF-8); HTCondor configuration is.") from None
 
 
 def _replace(path: Path, lines: list[str]) -> None:
@@ -82,4 +84,4 @@ def _replace(path: Path, lines: list[str]) -> None:
             os.unlink(temporary)  # noqa: PTH108 - the same
             raise
     except OSError as error:
-        raise BadInput(f"{path} cannot be written: {error}.") from None
+        raise BadInput(f"{path} cannot be written: {error.strerror}.") from None

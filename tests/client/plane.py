@@ -44,7 +44,7 @@ class FakePlane:
     calls: list[Call] = field(default_factory=list)
     # (status, body) or "drop" (close the connection without an answer), used up in order.
     next_answers: list[Any] = field(default_factory=list)
-    seen_requests: dict[str, dict[str, Any]] = field(default_factory=dict)
+    seen_requests: dict[str, tuple[bool, dict[str, Any]]] = field(default_factory=dict)
     capacity: int = 1000
     pending: bool = False
     problems: list[str] = field(default_factory=list)
@@ -104,10 +104,14 @@ class FakePlane:
         return 200, annex
 
     def _start(self, body: dict[str, Any]) -> tuple[int, Any]:
+        name, grow = body["name"], bool(body.get("grow"))
         if body["request_id"] in self.seen_requests:
-            return 201, self.seen_requests[body["request_id"]]
-        name, live = body["name"], self.annexes.get(body["name"])
-        if live is not None and live["state"] != "terminated" and not body.get("grow"):
+            was_grow, answer = self.seen_requests[body["request_id"]]
+            if was_grow != grow:
+                return error(409, "RequestMismatch", "The request id was used before.", name)
+            return 201, answer
+        live = self.annexes.get(name)
+        if live is not None and live["state"] != "terminated" and not grow:
             return error(409, "AlreadyThere", f"Annex {name} has machines already.", name)
         started = min(body["count"], self.capacity)
         if not started and not self.pending:
@@ -122,7 +126,7 @@ class FakePlane:
         answer = {"annex": annex, "asked": body["count"], "started": started}
         answer.update(pending=self.pending, notes=[])
         if not body.get("dry_run"):
-            self.seen_requests[body["request_id"]] = answer
+            self.seen_requests[body["request_id"]] = (grow, answer)
         return 201, answer
 
 

@@ -214,6 +214,49 @@ def test_the_same_word_is_always_the_same_request(world: World, plane: FakePlane
     assert first.body["request_id"] == second.body["request_id"]
 
 
+def test_a_start_given_again_with_its_request_id_does_not_grow(
+    world: World, plane: FakePlane
+) -> None:
+    for _ in range(2):
+        done = world.connect_annex(
+            *("-annex-name", "demo", "-count", "2", "-yes", "-request-id", "mine")
+        )
+        assert done.status == Exit.DONE
+    assert len(plane.annexes["demo"]["instances"]) == 2
+
+
+def test_growing_given_again_with_its_request_id_grows_once(world: World, plane: FakePlane) -> None:
+    plane.add("demo", 1)
+    for _ in range(2):
+        world.connect_annex("-annex-name", "demo", "-count", "2", "-yes", "-request-id", "mine")
+    assert len(plane.annexes["demo"]["instances"]) == 3
+
+
+def test_off_and_status_take_a_bare_name(world: World, plane: FakePlane) -> None:
+    plane.add("demo", 1)
+    assert world.connect_annex("status", "demo").status == Exit.DONE
+    assert world.connect_annex("off", "demo", "-yes").status == Exit.DONE
+    assert plane.annexes["demo"]["state"] == "terminated"
+
+
+def test_classads_of_all_annexes_leave_out_those_that_are_over(
+    world: World, plane: FakePlane
+) -> None:
+    plane.add("one", 1)
+    plane.add("two", 2)
+    plane.add("three", 1, state="terminated")
+    out = world.connect_annex("-status", "-classad").out
+    assert out.count('AnnexName = "one"') == 1
+    assert out.count('AnnexName = "two"') == 2
+    assert "three" not in out
+
+
+def test_a_key_file_that_is_not_there_is_named_in_words(world: World) -> None:
+    done = world.connect_annex("-setup", "public", "private")
+    assert done.status == Exit.REFUSED
+    assert done.err.endswith("public cannot be read: No such file or directory.\n")
+
+
 def test_help_and_nothing_at_all_show_the_usage(world: World) -> None:
     for argv in ([], ["-help"], ["--help"]):
         done = world.connect_annex(*argv)

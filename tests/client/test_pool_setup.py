@@ -73,7 +73,7 @@ def test_both_files_are_printed_and_the_rule_is_checked(world: World) -> None:
         "ANNEX_DEFAULT_API_URL = https://abc123.execute-api.us-east-1.amazonaws.com/api",
     ):
         assert setting in done.out
-    assert "Checked against 1 ads now in the collector: none would be shut out." in done.out
+    assert "Checked against 1 ad now in the collector: none would be shut out." in done.out
 
 
 def test_both_files_are_written_where_they_are_wanted(world: World) -> None:
@@ -99,6 +99,41 @@ def test_without_the_collector_the_files_come_with_a_warning(world: World) -> No
     assert done.status == Exit.DONE
     assert "was not checked" in done.err
     assert "ANNEX_USERS" in done.out
+
+
+def test_on_a_host_without_a_pool_it_says_where_to_run_it_again(world: World) -> None:
+    """The files may well be made there; what is in the collector cannot be asked."""
+    from annex_client.errors import PoolTrouble  # noqa: PLC0415 - only here
+
+    class Nowhere:
+        def execute_ads(self) -> list[object]:
+            raise PoolTrouble("No pool.", code="NoPool")
+
+    del world.macros["COLLECTOR_HOST"]
+    done = world.annex_client("setup", "--pool", "--pool-users", ALICE, pool=Nowhere)
+    assert (done.status, done.err) == (Exit.DONE, "")
+    assert "This host is in no pool" in done.out
+
+
+def test_a_name_without_a_domain_is_not_guessed_at_where_there_is_no_pool(world: World) -> None:
+    del world.macros["COLLECTOR_HOST"]
+    done = world.annex_client("setup", "--pool", "--pool-users", "alice,bob@pool.example")
+    assert done.status == Exit.BAD_INPUT
+    assert "the domain of alice is not known" in done.err
+
+
+def test_root_says_who_may_use_annexes(world: World) -> None:
+    world.environ["USER"] = "root"
+    done = world.annex_client("setup", "--pool")
+    assert done.status == Exit.BAD_INPUT
+    assert "--pool-users" in done.err
+
+
+def test_an_address_that_is_not_known_yet_is_no_setting(world: World) -> None:
+    del world.macros["ANNEX_DEFAULT_API_URL"]
+    out = world.annex_client("setup", "--pool").out
+    assert "\n# ANNEX_DEFAULT_API_URL = https://...\n" in out
+    assert "\nANNEX_DEFAULT_API_URL" not in out
 
 
 @pytest.mark.parametrize(

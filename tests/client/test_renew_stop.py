@@ -54,7 +54,7 @@ def test_shortening_is_the_control_plane_s_word_and_has_a_flag(
     plane.next_answers = [error(400, "BadRequest", "That would shorten the lease of demo.", "demo")]
     done = world.annex_client("renew", "demo", "--duration", "0.1")
     assert done.status == Exit.BAD_INPUT
-    assert "Give --shorten" in done.err
+    assert "renew demo --duration ... --shorten" in done.err
     assert world.annex_client("renew", "demo", "--duration", "0.1", "--shorten").status == Exit.DONE
     assert plane.sent("PATCH")[1].body["shorten"] is True
 

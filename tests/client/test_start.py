@@ -222,6 +222,13 @@ def test_a_dry_run_checks_everything_and_starts_nothing(world: World, plane: Fak
     assert list(world.condor.rglob("*admin*")) == []
 
 
+def test_a_dry_run_for_a_live_annex_is_one_of_growing(world: World, plane: FakePlane) -> None:
+    plane.add("demo", 2)
+    assert world.annex_client("start", "demo", "--dry-run").status == Exit.DONE
+    assert plane.sent("POST")[0].body["grow"] is True
+    assert len(plane.annexes["demo"]["instances"]) == 2
+
+
 def test_json_is_one_object_on_standard_output(world: World) -> None:
     done = world.annex_client("start", "demo", "--json", typed="yes\n")
     assert done.json()["name"] == "demo"

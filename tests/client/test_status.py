@@ -135,9 +135,26 @@ def test_a_person_reads_lease_and_idle_time(world: World, plane: FakePlane) -> N
     plane.add("demo", 1)
     done = world.annex_client("status", "demo")
     assert done.out.startswith(
-        "demo: active, 1 machine asked for, lease ends 2026-11-24 16:50:00 UTC (in 0:50:00),"
-        " machines end when idle for 0.25 hours.\n"
+        "demo: active, 1 machine asked for, each ends when idle for 0.25 hours.\n"
+        "Lease ends 2026-11-24 16:50:00 UTC (in 0:50:00).\n"
     )
+
+
+def test_a_terminal_of_eighty_columns_holds_every_line(world: World, plane: FakePlane) -> None:
+    world.terminal = True
+    why = "no machine could be started: m7i.large in us-east-1a: EC2 has none left, it says."
+    plane.add("demo", 1, instances=[instance(ONE, "shutting-down", reason=why)])
+    plane.add("other", 0, state="terminated", reason=why)
+    for argv in (["status", "demo"], ["status"]):
+        lines = world.annex_client(*argv).out.splitlines()
+        assert max(len(line) for line in lines) <= 80
+        assert " ".join(line.strip() for line in lines).endswith(why)
+
+
+def test_where_nobody_looks_each_machine_is_one_line(world: World, plane: FakePlane) -> None:
+    why = "a reason, " * 10
+    plane.add("demo", 1, instances=[instance(ONE, "terminated", reason=why.strip())])
+    assert world.annex_client("status", "demo").out.splitlines()[-1].endswith(why.strip())
 
 
 def test_no_annexes_is_said(world: World) -> None:

@@ -95,7 +95,7 @@ def test_where_hands_condor_history_its_arguments(world: World) -> None:
 
 
 def test_where_as_json_and_with_nothing_found(world: World) -> None:
-    assert world.annex_client("where").out == "No finished jobs were found there.\n"
+    assert world.annex_client("where").out == "No finished jobs were found.\n"
     world.tools.history = "slot1@a.local\n"
     assert world.annex_client("where", "--json").json() == {"total": 1, "counts": {"local": 1}}
 

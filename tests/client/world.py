@@ -173,6 +173,7 @@ class World:
     environ: dict[str, str] = field(default_factory=dict)
     python: tuple[int, int] = (3, 13)
     terminal: bool = False
+    columns: int = 80
     cwd: Path | None = None
     random: int = 0
 
@@ -181,6 +182,7 @@ class World:
         self.macros = {
             "ANNEX_DEFAULT_API_URL": API_URL,
             "ANNEX_DEFAULT_AWS_REGION": "us-east-1",
+            "COLLECTOR_HOST": "cm.pool.example",
             "UID_DOMAIN": "pool.example",
             **self.macros,
         }
@@ -220,6 +222,7 @@ class World:
             pool=lambda: self.pool,
             random_bytes=self._random_bytes,
             python=self.python,
+            columns=lambda: self.columns,
         )
         return replace(made, **changes)
 

@@ -29,7 +29,15 @@ def test_closed_port_is_named_with_what_to_do(door: socket.socket) -> None:
     door.close()
     (note,) = TcpReach().check([f"127.0.0.1:{port}"] * 2).result()
     assert f"127.0.0.1 port {port} cannot be reached" in note
+    assert "(it refuses the connection)" in note
     assert f"open TCP {port}" in note
+
+
+def test_a_note_is_words_for_people() -> None:
+    """No error number, and no resolver's own text."""
+    (note,) = TcpReach().check(["cm.pool.invalid:9618"]).result()
+    assert "(its name is not known there)" in note or "(its name is not found in time)" in note
+    assert "rrno" not in note
 
 
 def test_nonsense_is_a_note_and_no_error() -> None:

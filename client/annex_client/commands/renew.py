@@ -58,7 +58,7 @@ def run(session: Session, options: RenewOptions) -> Exit:
     except ClientError as error:
         request.answered()
         if "shorten" in error.message and not options.shorten:
-            error.message += "  Give --shorten if that is what you want."
+            error.message += f"  'annex-client renew {name} --duration ... --shorten' does that."
         raise
     request.answered()
     key = admin_key.key_of(context, name, make=False)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from annex_client import inputs, pool_rules
 from annex_client.errors import BadInput, Conflict, PoolTrouble
 from annex_client.exits import Exit
+from annex_client.render import plural
 
 if TYPE_CHECKING:
     from annex_client.session import Session
@@ -35,8 +36,7 @@ def run(session: Session, options: PoolOptions) -> Exit:
             f"The pool mode {options.mode!r} comes with a later version; --pool-mode pool works."
         )
     settings, out = session.settings, session.out
-    domain = session.context.param("UID_DOMAIN") or "YOUR.DOMAIN"
-    users = tuple(inputs.owners(options.users or _me(session), domain))
+    users = _users(session, options.users)
     setup = pool_rules.PoolSetup(users, settings.token_key, settings.api_url, settings.region)
     files = {
         pool_rules.CENTRAL_MANAGER_FILE: pool_rules.central_manager(setup),
@@ -66,17 +66,43 @@ def _check(session: Session, users: tuple[str, ...]) -> tuple[list[str], str]:
     try:
         ads = session.pool.execute_ads()
     except PoolTrouble as trouble:
+        if trouble.code == "NoPool":
+            return [], (
+                "This host is in no pool, so whom the rule would shut out was not looked at: run"
+                " the same command on a host of the pool before you use the files."
+            )
         session.out.warn(f"The rule was not checked against the pool: {trouble.message}")
         return [], "Run it again where the collector can be asked, before you use the files."
     # What already obeys the rule (annexes of the same users) passes it, so it need not be excepted.
     out = pool_rules.shut_out(ads, users)
-    return out, f"Checked against {len(ads)} ads now in the collector: none would be shut out."
+    return (
+        out,
+        f"Checked against {plural(len(ads), 'ad')} now in the collector: none would be shut out.",
+    )
 
 
-def _me(session: Session) -> str:
+def _users(session: Session, named: str | None) -> tuple[str, ...]:
+    """The annex users in full; nobody's name or domain is guessed where it would be a wrong one.
+
+    Raises:
+        BadInput: root asks and names nobody, or a name has no domain and this host is in no pool.
+    """
     import getpass  # noqa: PLC0415 - only here
 
-    return session.context.environ.get("USER") or getpass.getuser()
+    words = named
+    if words is None:
+        words = session.context.environ.get("USER") or getpass.getuser()
+        if words == "root":
+            raise BadInput("Say who may use annexes: --pool-users alice@pool.example,...")
+    domain = session.context.param("UID_DOMAIN")
+    bare = [word for word in inputs.words(words) if "@" not in word]
+    if bare and (not domain or not session.context.param("COLLECTOR_HOST")):
+        raise BadInput(
+            f"HTCondor is not configured on this host, so the domain of {' and '.join(bare)} is not"
+            " known: give full names, --pool-users alice@pool.example,... (the domain is the access"
+            " point's UID_DOMAIN)."
+        )
+    return tuple(inputs.owners(words, domain or ""))
 
 
 def _write(path: Path, text: str) -> str:

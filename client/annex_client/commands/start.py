@@ -39,6 +39,7 @@ def run(session: Session, options: StartOptions) -> Exit:
     token = _token(session, body, live)
     start_request.apply_identity(body, options, session.settings, token)
     if options.dry_run:
+        body["grow"] = live is not None
         return _dry_run(session, body, token)
     if not options.yes and not session.out.ask(_question(session, body, live)):
         return _not_started(session, options)
@@ -170,7 +171,7 @@ def _send(
             body["admin"] = key.wire()
         body["token"] = token.text
         body["request_id"] = options.request_id or request.request_id
-        answer = session.api.start(body)
+        answer = _asked(session, body, live, options)
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted while {body['name']} was being started: it may have been, or not.  The"
@@ -192,6 +193,24 @@ def _send(
         raise
     request.answered()
     return answer
+
+
+def _asked(
+    session: Session, body: dict[str, Any], live: Annex | None, options: StartOptions
+) -> Started:
+    """The control plane's answer.
+
+    A request id of the user's own (`-request-id`) that is given again may be the one with which the
+    annex was started, when there was nothing to grow.
+    """
+    try:
+        return session.api.start(body)
+    except Conflict as conflict:
+        if conflict.code != "RequestMismatch" or options.request_id is None or live is None:
+            raise
+        first = {**body, "grow": False}
+        start_request.apply_lease(first, options, session.settings)
+        return session.api.start(first)
 
 
 def _told(session: Session, options: StartOptions, answer: Started, live: Annex | None) -> Exit:
@@ -219,7 +238,8 @@ def _told(session: Session, options: StartOptions, answer: Started, live: Annex 
         return status
     wanted = before + (answer.asked if answer.pending else answer.started)
     whole = waiting.for_machines(session, answer.annex, wanted, options.wait_seconds)
-    out.say(f"{whole.joined} of {plural(wanted, 'machine')} of {name} are in the pool.")
+    are = "is" if whole.joined == 1 else "are"
+    out.say(f"{whole.joined} of {plural(wanted, 'machine')} of {name} {are} in the pool.")
     for machine in whole.machines:
         if not machine.joined:
             out.say(f"{machine.instance.instance_id}: {machine.reason}")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from annex_client import admin_key, inputs, merge
@@ -36,7 +36,11 @@ def run(session: Session, options: StatusOptions) -> Exit:
     while True:
         if options.watch:
             session.out.clear_screen()
-        if options.name is None:
+        if options.name is None and options.classads and not session.out.as_json:
+            for annex in session.api.annexes():
+                if not annex.over:
+                    _one(session, replace(options, name=annex.name))
+        elif options.name is None:
             _all(session)
         else:
             _one(session, options)
@@ -67,9 +71,9 @@ def _one(session: Session, options: StatusOptions) -> None:
     session.out.say(_headline(session, annex))
     if whole.machines:
         session.out.table(
-            ("Instance ID", "Type", "Zone", "State", "In pool", "Slots", "Claimed", "Reason"),
+            ("Instance ID", "Type", "Zone", "State", "Slots", "Claimed", "Reason"),
             [_row(machine) for machine in whole.machines],
-            right="56",
+            right="45",
         )
     else:
         session.out.say("No machines.")
@@ -86,24 +90,16 @@ def _all(session: Session) -> None:
             session.out.say("You have no annexes.")
         else:
             session.out.table(
-                (
-                    "Annex",
-                    "State",
-                    "Lease ends",
-                    "Machines",
-                    "In pool",
-                    "Slots",
-                    "Claimed",
-                    "Reason",
-                ),
+                ("Annex", "State", "Lease ends", "In pool", "Slots", "Claimed", "Reason"),
                 [_summary_row(item) for item in found],
-                right="3456",
+                right="345",
             )
     _warn(session, trouble)
 
 
 def _headline(session: Session, annex: Annex) -> str:
-    reason = f" ({annex.reason})" if annex.reason else ""
+    """What was asked for and what became of it; the lease has a line of its own."""
+    reason = f" ({annex.reason.rstrip('.')})" if annex.reason else ""
     asked = plural(annex.requested, "machine")
     text = f"{annex.name}: {annex.state}{reason}, {asked} asked for"
     if annex.over:
@@ -111,20 +107,18 @@ def _headline(session: Session, annex: Annex) -> str:
     left = round((annex.lease_end - session.context.clock.now()).total_seconds())
     when = f"in {_duration(left)}" if left > 0 else f"{_duration(-left)} ago"
     return (
-        f"{text}, lease ends {annex.lease_end:%Y-%m-%d %H:%M:%S} UTC ({when}), machines end when"
-        f" idle for {inputs.hours_of_seconds(annex.idle_seconds)} hours."
+        f"{text}, each ends when idle for {inputs.hours_of_seconds(annex.idle_seconds)} hours.\n"
+        f"Lease ends {annex.lease_end:%Y-%m-%d %H:%M:%S} UTC ({when})."
     )
 
 
 def _row(machine: merge.Machine) -> tuple[str, ...]:
     given = machine.instance
-    joined = "unknown" if machine.joined is None else ("yes" if machine.joined else "no")
     return (
         given.instance_id,
         given.instance_type,
         given.zone,
         given.state,
-        joined,
         _number(machine.slots),
         _number(machine.claimed),
         machine.reason,
@@ -138,8 +132,7 @@ def _summary_row(item: dict[str, Any]) -> tuple[str, ...]:
         item["name"],
         item["state"],
         item["lease_expires_at"],
-        str(machines),
-        _number(item["joined"]),
+        f"{_number(item['joined'])} of {machines}",
         _number(item["slots"]),
         _number(item["claimed"]),
         item["reason"],

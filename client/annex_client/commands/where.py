@@ -32,6 +32,10 @@ def run(session: Session, options: WhereOptions) -> Exit:
     arguments = options.arguments or (_user(session),)
     argv = ["condor_history", "-format", "%s\\n", "LastRemoteHost", *arguments]
     done = session.context.run(argv, timeout=_HISTORY_SECONDS)
+    if done.status in (126, 127):
+        raise PoolTrouble(
+            "HTCondor's tools are not on this host.  Run annex-client on an access point."
+        )
     if done.status != 0:
         said = " ".join(done.stderr.split())[:300] or f"exit status {done.status}"
         raise PoolTrouble(f"condor_history failed: {said}")
@@ -43,7 +47,7 @@ def run(session: Session, options: WhereOptions) -> Exit:
     if session.out.as_json:
         return Exit.DONE
     if not domains:
-        session.out.say("No finished jobs were found there.")
+        session.out.say("No finished jobs were found.")
         return Exit.DONE
     for line in histogram.draw(domains, height=_HEIGHT):
         session.out.say(line)
