@@ -38,6 +38,12 @@ def run(session: Session, options: StartOptions) -> Exit:
         start_request.apply_lease(body, options, session.settings)
     token = _token(session, body, live)
     start_request.apply_identity(body, options, session.settings, token)
+    if live is not None and not options.grow:
+        first = _as_new(session, options, body)
+        if pending.unanswered(session.context, "start", body["name"], first):
+            # The annex is this command's own: it asks for the lost answer, not for more machines.
+            body, live = first, None
+            token = _token(session, body, live)
     if options.dry_run:
         return _dry_run(session, body, token)
     if not options.yes and not session.out.ask(_question(session, body, live)):
@@ -84,6 +90,13 @@ def _token(session: Session, body: dict[str, Any], live: Annex | None) -> tokens
         key=session.settings.token_key,
         lease_end=_lease_end(session, body, live),
     )
+
+
+def _as_new(session: Session, options: StartOptions, body: dict[str, Any]) -> dict[str, Any]:
+    """The request with which this command would have started the annex that it finds alive."""
+    first = {**body, "grow": False}
+    start_request.apply_lease(first, options, session.settings)
+    return first
 
 
 def _lease_end(session: Session, body: dict[str, Any], live: Annex | None) -> Any:  # noqa: ANN401
@@ -170,7 +183,13 @@ def _send(
             body["admin"] = key.wire()
         body["token"] = token.text
         body["request_id"] = options.request_id or request.request_id
-        answer = session.api.start(body)
+        try:
+            answer = session.api.start(body)
+        except Conflict as conflict:
+            if conflict.code != "RequestMismatch" or live is None or options.grow:
+                raise
+            # The user's own id was that of the start itself: what it answered then is the answer.
+            answer = session.api.start(_as_new(session, options, body))
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted while {body['name']} was being started: it may have been, or not.  The"
