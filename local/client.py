@@ -7,11 +7,14 @@ and the client itself, copied anew whenever its sources change.
 from __future__ import annotations
 
 import hashlib
+import os
 import shutil
 import subprocess
 import sys
 import tempfile
+import time
 import tomllib
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,6 +27,7 @@ SOURCES = Path(__file__).resolve().parent.parent / "client"
 _PYTHON = "3.13"  # trixie's
 _PLATFORMS = ("manylinux_2_28_x86_64", "manylinux_2_17_x86_64", "manylinux2014_x86_64")
 _HOME = "opt/annex-client"
+_KEPT_SECONDS = 7 * 86_400  # longer than anybody keeps an account up
 
 _PROGRAM = """\
 #!/usr/bin/python3
@@ -52,10 +56,18 @@ def layers(cache: Path, say: Callable[[str], None]) -> tuple[Path, ...]:
     content = [f"{path.relative_to(SOURCES)}\0{path.read_text()}" for path in files]
     client = cache / f"client-{_hash(*content)}"
     if not client.exists():
-        for old in cache.glob("client-????????????"):
-            shutil.rmtree(old, ignore_errors=True)
+        _forget_old(cache)
         _build(client, lambda result: _install(project, files, result))
+    os.utime(client)
     return client, packages
+
+
+def _forget_old(cache: Path) -> None:
+    """Remove earlier sources' layers, but for those that another account may have in use."""
+    for old in cache.glob("client-????????????"):
+        with suppress(OSError):
+            if time.time() - old.stat().st_mtime > _KEPT_SECONDS:
+                shutil.rmtree(old, ignore_errors=True)
 
 
 def _is_source(path: Path) -> bool:
