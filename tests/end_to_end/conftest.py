@@ -62,7 +62,9 @@ def _set_up(stage: Stage) -> None:
     stage.note("before setup", stage.annex("start", "TooEarly", "--yes"))
     stage.note("no checkout", stage.admin("annex-client", "setup"))
     account.admin.type("chalice deploy")
-    tutorial.set_up(account, "dead_man_margin_seconds=60", f"unjoined_limit_seconds={UNJOINED_SECONDS}")
+    tutorial.set_up(
+        account, "dead_man_margin_seconds=60", f"unjoined_limit_seconds={UNJOINED_SECONDS}"
+    )
     account.admin.type("python -m local tick")
     tutorial.check_setup(account)
     tutorial.configure_pool(account)
@@ -72,6 +74,17 @@ def _set_up(stage: Stage) -> None:
     for user, name in (("alice", "Renewed"), ("bob", "Refused")):
         words = ("start", name, "--duration", "0.5", "--ami-id", BAKED, "--yes")
         stage.note(name, stage.annex(*words, user=user))
+
+
+@pytest.fixture(scope="session")
+def renewed(stage: Stage) -> str:
+    """A running annex whose lease was just moved; where it ended before, in ISO 8601."""
+    stage.joined("Renewed")
+    before: str = stage.view("Renewed")["lease_expires_at"]
+    done = stage.annex("renew", "Renewed", "--duration", "1.5")
+    assert done.status == 0, done.err
+    assert "Lease updated" in done.out
+    return before
 
 
 @pytest.fixture(autouse=True)

@@ -9,7 +9,6 @@ import time
 import urllib.request
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import boto3
@@ -19,6 +18,7 @@ from local.host import running_pid
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
 
     from demo.account import Account
 
@@ -114,7 +114,11 @@ class Stage:
         return [*way, *(["env", *(f"{k}={v}" for k, v in env.items())] if env else []), *words]
 
     def run(
-        self, *words: str, user: str = "alice", stdin: str = "", env: Mapping[str, str] | None = None
+        self,
+        *words: str,
+        user: str = "alice",
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
     ) -> Done:
         """Run a command on the access point (`root@cm`: on the central manager)."""
         done = subprocess.run(
@@ -128,7 +132,11 @@ class Stage:
         return people(Done(done.returncode, done.stdout, done.stderr))
 
     def annex(
-        self, *words: str, user: str = "alice", stdin: str = "", env: Mapping[str, str] | None = None
+        self,
+        *words: str,
+        user: str = "alice",
+        stdin: str = "",
+        env: Mapping[str, str] | None = None,
     ) -> Done:
         """`annex-client`, as an ordinary user types it."""
         return self.run("annex-client", *words, user=user, stdin=stdin, env=env)
@@ -225,15 +233,16 @@ class Stage:
     @contextmanager
     def closed(self, hook: str, match: str) -> Iterator[None]:
         """New connections that match are dropped at the access point, as a firewall would."""
+        chain = f"inet closed_{hook} it"
         rules = (
-            f"add table inet closed; add chain inet closed it {{ type filter hook {hook} priority"
-            f" -10; }}; add rule inet closed it {match} tcp dport 9618 ct state new drop"
+            f"add table inet closed_{hook}; add chain {chain} {{ type filter hook {hook} priority"
+            f" -10; }}; add rule {chain} {match} tcp dport 9618 ct state new drop"
         )
         self._nft(rules)
         try:
             yield
         finally:
-            self._nft("delete table inet closed")
+            self._nft(f"delete table inet closed_{hook}")
 
     def _nft(self, rules: str) -> None:
         pid = running_pid(self.state / "hosts" / "ap")
@@ -246,4 +255,3 @@ class Stage:
         """Stop annexes without waiting."""
         for annex in annexes:
             assert self.annex("stop", annex, "--yes", user=user).status == 0
-

@@ -60,7 +60,9 @@ def test_a_configuration_file_that_cannot_be_read_is_named(stage: Stage) -> None
 
 def test_a_subnet_without_a_way_out_is_refused_by_name_for_start_and_setup(stage: Stage) -> None:
     ec2 = stage.client("ec2")
-    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0]["VpcId"]
+    vpc = ec2.describe_vpcs(Filters=[{"Name": "is-default", "Values": ["true"]}])["Vpcs"][0][
+        "VpcId"
+    ]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="172.31.240.0/24")["Subnet"]["SubnetId"]
     table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
     ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
@@ -80,4 +82,14 @@ def test_another_region_is_another_annex(stage: Stage) -> None:
 
 
 def test_a_region_that_is_none_is_said_to_be_none(stage: Stage) -> None:
-    stage.admin("annex-client", "setup", "--region", "the moon").refused(7, "not an AWS region's name")
+    stage.admin("annex-client", "setup", "--region", "the moon").refused(
+        7, "not an AWS region's name"
+    )
+
+
+def test_a_lease_is_not_shortened_unless_that_is_said(stage: Stage, renewed: str) -> None:
+    before = stage.view("Renewed")["lease_expires_at"]
+    assert before > renewed
+    done = stage.annex("renew", "Renewed", "--duration", "0.1")
+    done.refused(2, "would shorten the lease", "--shorten")
+    assert stage.view("Renewed")["lease_expires_at"] == before
