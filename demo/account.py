@@ -19,6 +19,7 @@ class Account:
 
     `admin` has the environment of `python -m local env`; `user` is alice on the access point, where
     `annex-client` and HTCondor are installed and AWS is reached as the standard settings say.
+    `other` is bob, whom the demo does not need.
     """
 
     def __init__(self) -> None:
@@ -29,6 +30,8 @@ class Account:
         env = {**os.environ, "PATH": path, "HOME": str(home), "PYTHONUNBUFFERED": "1"}
         self.admin = Terminal("administrator$", cwd=str(ROOT), env=env)
         self.user = Terminal("alice@ap$", (*LOCAL, "run"), cwd=str(ROOT), env=env)
+        bob = (*LOCAL, "run", "--user", "bob")
+        self.other = Terminal("bob@ap$", bob, cwd=str(ROOT), env=env)
 
     def up(self) -> None:
         """Bring the account up and give the administrator its environment."""

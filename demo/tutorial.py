@@ -24,10 +24,21 @@ def deploy_and_set_up(account: Account) -> None:
     say("The administrator sets the AWS account up, once")
     account.admin.type("chalice deploy")
     # The dead man's timer acts 300 s after the lease by default: a long wait for a demo.
-    text = account.admin.type("annex-client setup --set dead_man_margin_seconds=60")
+    set_up(account, "dead_man_margin_seconds=60")
+    check_setup(account)
+
+
+def set_up(account: Account, *settings: str) -> None:
+    """`annex-client setup`, with the tutorial's four lines."""
+    words = "".join(f" --set {setting}" for setting in settings)
+    text = account.admin.type(f"annex-client setup{words}")
     for thing in ("configuration bucket", "Lambda functions", "instance profile", "security group"):
         expect(text, rf"Creating {thing} \(.*\)\.+ complete\.")
     expect(text, "Setup successful.")
+
+
+def check_setup(account: Account) -> None:
+    """`annex-client check-setup`, with the tutorial's four lines."""
     text = account.admin.type("annex-client check-setup")
     for thing in ("configuration bucket", "Lambda functions", "instance profile", "security group"):
         expect(text, rf"Checking for {thing}\.\.\. OK\.")
@@ -43,11 +54,7 @@ def configure_pool(account: Account) -> None:
     )
     install_pool_files(account, folder)
     say("alice gets AWS keys that may call the annex's API, and nothing else")
-    keys = account.admin.type(
-        f"python -m demo.aws user annex-user htcondor-annex-user {account.state}/annex-user.json"
-    )
-    expect(keys, "annex-user")
-    give_keys(account, json.loads((account.state / "annex-user.json").read_text()))
+    give_keys(account, account.user, "annex-user")
 
 
 def install_pool_files(account: Account, folder: Path) -> None:
@@ -79,15 +86,21 @@ def install_pool_files(account: Account, folder: Path) -> None:
     )
 
 
-def give_keys(account: Account, keys: dict[str, str]) -> None:
-    """Do as the tutorial says: two files of mode 600 in ~/.condor."""
-    account.user.type("mkdir -p ~/.condor && cd ~/.condor && touch publicKeyFile privateKeyFile")
-    account.user.type("chmod 600 ~/.condor/publicKeyFile ~/.condor/privateKeyFile")
-    for file, key in (("publicKeyFile", "AccessKeyId"), ("privateKeyFile", "SecretAccessKey")):
-        account.user.type(
-            f"cat > ~/.condor/{file}",
+def give_keys(account: Account, user: Terminal, name: str) -> None:
+    """Make an AWS user; then do as the tutorial says: two files of mode 600 in ~/.condor."""
+    file = account.state / f"{name}.json"
+    expect(account.admin.type(f"python -m demo.aws user {name} htcondor-annex-user {file}"), name)
+    keys = json.loads(file.read_text())
+    user.type("mkdir -p ~/.condor && cd ~/.condor && touch publicKeyFile privateKeyFile")
+    user.type("chmod 600 ~/.condor/publicKeyFile ~/.condor/privateKeyFile")
+    for name_of_file, key in (
+        ("publicKeyFile", "AccessKeyId"),
+        ("privateKeyFile", "SecretAccessKey"),
+    ):
+        user.type(
+            f"cat > ~/.condor/{name_of_file}",
             answer=keys[key] + "\n",
-            shown=f"cat > ~/.condor/{file}      # pasted from the console",
+            shown=f"cat > ~/.condor/{name_of_file}      # pasted from the console",
         )
 
 

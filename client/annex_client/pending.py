@@ -46,16 +46,36 @@ def open_request(context: Context, verb: str, name: str, body: dict[str, Any]) -
     Raises:
         ClientError: it cannot be kept; then nothing must be sent.
     """
-    path = context.condor_dir / "annex" / "requests" / f"{verb}-{name}.json"
-    meaning = {key: value for key, value in body.items() if key not in _FRESH}
-    digest = hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
-    now = context.clock.now()
-    earlier = _read(path)
-    if earlier is not None and earlier[1] == digest and now - earlier[2] < _KEPT:
-        return PendingRequest(path, earlier[0], repeated=True)
+    path, digest = _path(context, verb, name), _digest(body)
+    earlier = _earlier(context, path, digest)
+    if earlier is not None:
+        return PendingRequest(path, earlier, repeated=True)
     made = str(uuid.UUID(bytes=context.random_bytes(16), version=4))
-    _write(path, {"request_id": made, "digest": digest, "at": now.isoformat()})
+    now = context.clock.now().isoformat()
+    _write(path, {"request_id": made, "digest": digest, "at": now})
     return PendingRequest(path, made, repeated=False)
+
+
+def unanswered(context: Context, verb: str, name: str, body: dict[str, Any]) -> bool:
+    """Whether an earlier run sent this very request and saw no answer."""
+    return _earlier(context, _path(context, verb, name), _digest(body)) is not None
+
+
+def _path(context: Context, verb: str, name: str) -> Path:
+    return context.condor_dir / "annex" / "requests" / f"{verb}-{name}.json"
+
+
+def _digest(body: dict[str, Any]) -> str:
+    meaning = {key: value for key, value in body.items() if key not in _FRESH}
+    return hashlib.sha256(json.dumps(meaning, sort_keys=True).encode()).hexdigest()
+
+
+def _earlier(context: Context, path: Path, digest: str) -> str | None:
+    """The id of the request that is kept there, if it is this one and not too old."""
+    kept = _read(path)
+    if kept is None or kept[1] != digest or context.clock.now() - kept[2] >= _KEPT:
+        return None
+    return kept[0]
 
 
 def _read(path: Path) -> tuple[str, str, datetime] | None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import pytest
 from annex_client.exits import Exit
 from plane import error
 
@@ -42,6 +43,28 @@ def test_after_trouble_the_same_command_is_the_same_request(world: World, plane:
     assert len(ids) == 1
     assert len({str(call.body["admin"]) for call in plane.sent("POST")}) == 1
     assert list((world.condor / "annex" / "requests").iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    "words",
+    [["-annex-name", "demo", "-count", "1"], ["-annex-name", "demo", "-count", "1", "-yes"]],
+)
+def test_a_lost_start_is_not_mistaken_for_a_wish_to_grow(
+    words: list[str], world: World, plane: FakePlane
+) -> None:
+    plane.next_answers = [None, "drop", *[OUT_OF_ORDER] * 4]  # carried out, and nobody said so
+    assert world.connect_annex(*words, typed="yes\n").status == Exit.AWS_TROUBLE
+    done = world.connect_annex(*words, typed="yes\n")
+    assert done.status == Exit.DONE
+    assert "more?" not in done.out
+    assert len(plane.annexes["demo"]["instances"]) == 1
+
+
+def test_the_same_id_twice_gets_the_first_answer(world: World, plane: FakePlane) -> None:
+    words = ("-annex-name", "demo", "-count", "1", "-request-id", "by-hand", "-yes")
+    for _ in range(2):
+        assert world.connect_annex(*words).status == Exit.DONE
+    assert len(plane.annexes["demo"]["instances"]) == 1
 
 
 def test_after_trouble_another_wish_is_another_request(world: World, plane: FakePlane) -> None:

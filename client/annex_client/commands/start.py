@@ -38,6 +38,12 @@ def run(session: Session, options: StartOptions) -> Exit:
         start_request.apply_lease(body, options, session.settings)
     token = _token(session, body, live)
     start_request.apply_identity(body, options, session.settings, token)
+    if live is not None and not options.grow:
+        first = _as_new(session, options, body)
+        if pending.unanswered(session.context, "start", body["name"], first):
+            # The annex is this command's own: it asks for the lost answer, not for more machines.
+            body, live = first, None
+            token = _token(session, body, live)
     if options.dry_run:
         body["grow"] = live is not None
         return _dry_run(session, body, token)
@@ -85,6 +91,13 @@ def _token(session: Session, body: dict[str, Any], live: Annex | None) -> tokens
         key=session.settings.token_key,
         lease_end=_lease_end(session, body, live),
     )
+
+
+def _as_new(session: Session, options: StartOptions, body: dict[str, Any]) -> dict[str, Any]:
+    """The request with which this command would have started the annex that it finds alive."""
+    first = {**body, "grow": False}
+    start_request.apply_lease(first, options, session.settings)
+    return first
 
 
 def _lease_end(session: Session, body: dict[str, Any], live: Annex | None) -> Any:  # noqa: ANN401
@@ -208,9 +221,7 @@ def _asked(
     except Conflict as conflict:
         if conflict.code != "RequestMismatch" or options.request_id is None or live is None:
             raise
-        first = {**body, "grow": False}
-        start_request.apply_lease(first, options, session.settings)
-        return session.api.start(first)
+        return session.api.start(_as_new(session, options, body))
 
 
 def _told(session: Session, options: StartOptions, answer: Started, live: Annex | None) -> Exit:

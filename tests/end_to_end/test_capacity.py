@@ -1,0 +1,49 @@
+"""What EC2 does not give: all, a part, or more than the quota."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from stage import BAKED
+
+if TYPE_CHECKING:
+    from stage import Stage
+
+pytestmark = pytest.mark.pool
+
+
+def test_without_capacity_nothing_runs_and_each_zone_is_named(stage: Stage) -> None:
+    with stage.options(capacity={"*": 0}):
+        done = stage.annex("start", "Scarce", "--ami-id", BAKED, "--yes")
+    done.refused(3, "No machine was started for annex Scarce", "InsufficientInstanceCapacity")
+    assert "us-east-1a" in done.err
+    assert "us-east-1b" in done.err
+    assert not stage.machines("Scarce")
+    assert stage.view("Scarce")["state"] in ("terminating", "terminated")
+
+
+def test_over_the_quota_nothing_runs_and_the_quota_is_named(stage: Stage) -> None:
+    with stage.options(vcpu_limit=0):
+        done = stage.annex("start", "Overquota", "--ami-id", BAKED, "--yes", "--json")
+    done.refused(3, "VcpuLimitExceeded")
+    assert done.json()["error"]["code"] == "QuotaExceeded"
+    assert not stage.machines("Overquota")
+
+
+def test_a_part_of_what_was_asked_for_is_said_in_numbers(stage: Stage) -> None:
+    with stage.options(capacity={"*": 1}):
+        done = stage.annex("start", "Partly", "--count", "3", "--ami-id", BAKED, "--yes")
+    assert done.status == 6, done.err
+    assert "Annex started with 1 of 3 machines only." in done.out
+    assert len(stage.machines("Partly")) == 1
+    stage.end("Partly")
+
+
+def test_the_first_zone_without_capacity_is_passed_over(stage: Stage) -> None:
+    fault = {"action": "RunInstances", "code": "InsufficientInstanceCapacity", "zone": "us-east-1a"}
+    stage.press("POST", "faults", fault)
+    done = stage.annex("start", "Elsewhere", "--ami-id", BAKED, "--yes")
+    assert done.status == 0, done.err
+    assert stage.view("Elsewhere")["instances"][0]["zone"] == "us-east-1b"
+    stage.end("Elsewhere")

@@ -1,0 +1,60 @@
+"""The end: functions that are gone, and a teardown that leaves nothing. Last, by its name."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from stage import BAKED
+
+if TYPE_CHECKING:
+    from stage import Stage
+
+pytestmark = pytest.mark.pool
+
+ALIVE = ("pending", "running", "stopping", "stopped", "shutting-down")
+
+
+def living(stage: Stage) -> dict[str, str]:
+    """Every machine that costs something, with its annex's name."""
+    pages = (
+        stage.client("ec2")
+        .get_paginator("describe_instances")
+        .paginate(Filters=[{"Name": "instance-state-name", "Values": [*ALIVE]}])
+    )
+    return {
+        instance["InstanceId"]: tag["Value"]
+        for page in pages
+        for reservation in page["Reservations"]
+        for instance in reservation["Instances"]
+        for tag in instance["Tags"]
+        if tag["Key"] == "htcondor:AnnexName"
+    }
+
+
+def test_nothing_runs_that_nobody_asked_for(stage: Stage) -> None:
+    assert {*living(stage).values()} <= {"Renewed", "MyFirstAnnexalice"}
+
+
+def test_without_the_api_every_command_says_so_and_the_machines_go_on(stage: Stage) -> None:
+    apis = stage.client("apigateway")
+    for api in apis.get_rest_apis()["items"]:
+        apis.delete_rest_api(restApiId=api["id"])
+    before = living(stage)
+    for words in (("start", "Bad", "--ami-id", BAKED, "--yes"), ("status",), ("check-setup",)):
+        done = stage.annex(*words)
+        assert done.status in (3, 7), done
+        assert "annex" in done.err
+    assert living(stage) == before
+
+
+def test_teardown_ends_every_machine_and_removes_everything(stage: Stage) -> None:
+    done = stage.admin("annex-client", "teardown", "--yes")
+    assert done.status == 0, done.out + done.err
+    assert living(stage) == {}
+    assert stage.client("s3").list_buckets()["Buckets"] == []
+    assert stage.client("dynamodb").list_tables()["TableNames"] == []
+    profiles = stage.client("iam").list_instance_profiles()["InstanceProfiles"]
+    assert profiles == []
+    assert stage.client("ssm").describe_parameters()["Parameters"] == []
+    assert stage.admin("annex-client", "teardown", "--yes").status == 0
