@@ -56,7 +56,10 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
         account.lifecycle.hypervisor = machines
         say("Starting the HTCondor pool")
         intervals = os.environ.get("ANNEX_LOCAL_INTERVALS", "stock")
-        pool.Pool(network, (*client, *images.layers("pool")), intervals=intervals).up()
+        hosts = pool.Pool(network, (*client, *images.layers("pool")), intervals=intervals)
+        hosts.up()
+        # As pip leaves it wherever it installs: a client that must compile itself starts slowly.
+        hosts.run("ap", ["python3", "-m", "compileall", "-q", "/opt/annex-client"])
         return stack.pop_all()
 
 
