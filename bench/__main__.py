@@ -1,7 +1,53 @@
-"""`make bench`: every benchmark, one after the other."""
+"""`make bench`: every benchmark, one after the other, or those that are named.
 
-from bench import startup, zip_size
+    python -m bench [startup] [zip_size] [request] [slot] [many] [lease]
 
-for benchmark in (startup, zip_size):
-    print(f"== {(benchmark.__doc__ or '').splitlines()[0]}", flush=True)
-    benchmark.main()
+The first two need nothing; the others share one local account, which takes root and some minutes.
+"""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING
+
+from bench import lease, many, request, slot, stage, startup, zip_size
+
+if TYPE_CHECKING:
+    from types import ModuleType
+
+ALONE = (startup, zip_size)
+ON_AN_ACCOUNT = (request, slot, many, lease)
+
+
+def main(names: list[str]) -> int:
+    """Run them; returns the exit status."""
+    known = {_name(module): module for module in (*ALONE, *ON_AN_ACCOUNT)}
+    if not set(names) <= set(known):
+        print(__doc__, file=sys.stderr)
+        return 2
+    wanted = [known[name] for name in names] if names else list(known.values())
+    for module in wanted:
+        if module in ALONE:
+            _title(module)
+            module.main()
+    if any(module in ON_AN_ACCOUNT for module in wanted):
+        with stage.account() as account:
+            for module in wanted:
+                if module in ON_AN_ACCOUNT:
+                    _title(module)
+                    with stage.hushed(account):
+                        lines = list(module.measure(account))
+                    print("\n".join(lines), flush=True)
+    return 0
+
+
+def _name(module: ModuleType) -> str:
+    return module.__name__.rsplit(".", 1)[-1]
+
+
+def _title(module: ModuleType) -> None:
+    print(f"== {(module.__doc__ or '').splitlines()[0]}", flush=True)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -37,6 +37,14 @@ class Ending:
 
 def three_times_over(account: Account) -> None:
     """Start short leases, take the layers away one by one, and print when each machine ended."""
+    endings = three_endings(account)
+    say("When each layer acted")
+    for ending in endings:
+        print(described(ending))
+
+
+def three_endings(account: Account) -> list[Ending]:
+    """Start short leases, take the layers away one by one, and see when each machine ends."""
     say("A lease ends by itself, three times over")
     first = start(account, "LeaseWatcher", "the watcher", hours=0.05)
     second = start(account, "LeaseSweep", "the sweep", hours=0.05)
@@ -54,12 +62,15 @@ def three_times_over(account: Account) -> None:
     account.admin.type(f"python -m demo.aws disable-rule {SWEEP_RULE}")
     watch(account, [third])
     account.admin.type(f"python -m demo.aws enable-rule {SWEEP_RULE}")
-    say("When each layer acted")
-    for ending in (first, second, third):
-        print(
-            f"{ending.annex:<14}{ending.layer:<22}{ending.after_lease:+7.1f} s from the lease's end"
-            f"   {ending.reason}"
-        )
+    return [first, second, third]
+
+
+def described(ending: Ending) -> str:
+    """One line on an ending; raises TypeError while there is none."""
+    return (
+        f"{ending.annex:<14}{ending.layer:<22}{ending.after_lease:+7.1f} s from the lease's end"
+        f"   {ending.reason}"
+    )
 
 
 def start(account: Account, annex: str, layer: str, hours: float) -> Ending:

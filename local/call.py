@@ -19,6 +19,9 @@ if TYPE_CHECKING:
 
 # The service as signatures name it, where botocore names its model otherwise.
 MODELS = {"monitoring": "cloudwatch", "email": "ses", "tagging": "resourcegroupstaggingapi"}
+# A service of this protocol goes by method and path, whatever type the client calls the body; moto
+# would refuse any other than this one.
+REST_JSON, JSON = "rest-json", "application/json"
 
 
 @dataclass(frozen=True)
@@ -88,11 +91,13 @@ def _parse(service: str, request: Request, body: bytes) -> tuple[str, str, Mappi
         form = dict(parse_qsl(body.decode(), keep_blank_values=True))
         action = form.get("Action", "")
         return model.protocol, action, _structured(model, action, form, request)
+    if model.protocol == REST_JSON:
+        request = Request({**request.environ, "CONTENT_TYPE": JSON})
     try:
         operation, labels = get_service_router(service).match(request)
     except HTTPException:
         return model.protocol, "", {}
-    params = {**(_json(body) if model.protocol == "rest-json" else {}), **labels}
+    params = {**(_json(body) if model.protocol == REST_JSON else {}), **labels}
     return model.protocol, operation.name, params
 
 

@@ -67,7 +67,7 @@ class Edge:
             if (request.service, request.action) not in _PLACED:
                 self._faults.strike(request.service, request.action, after=False)
             authz.check(caller, request)
-            answer = self._forward(environ, body)
+            answer = self._forward(environ, body, request.protocol)
             self._faults.strike(request.service, request.action, after=True)
         except AwsError as error:
             answer = write(error, request.protocol)
@@ -78,8 +78,10 @@ class Edge:
         self._remember(request, caller.arn if caller else "", answer.status)
         return answer
 
-    def _forward(self, environ: dict[str, Any], body: bytes) -> Answer:
+    def _forward(self, environ: dict[str, Any], body: bytes, protocol: str) -> Answer:
         inner = dict(environ)
+        if protocol == call.REST_JSON and body:
+            inner["CONTENT_TYPE"] = call.JSON
         inner["wsgi.input"] = io.BytesIO(body)
         inner["CONTENT_LENGTH"] = str(len(body))
         inner.pop("HTTP_TRANSFER_ENCODING", None)

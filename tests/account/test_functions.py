@@ -42,6 +42,17 @@ def test_a_function_is_its_role(sample: LocalAccount) -> None:
     assert arn == f"arn:aws:sts::123456789012:assumed-role/{PROBE}/{PROBE}"
 
 
+@pytest.mark.parametrize("kind", ["application/x-amz-json-1.1", "application/octet-stream"])
+def test_an_event_needs_no_content_type_to_be_understood(sample: LocalAccount, kind: str) -> None:
+    """Lambda API reference, "Invoke": method, path and JSON; HTCondor's ec2_gahp names another."""
+    client = sample.client("lambda")
+    client.meta.events.register(
+        "before-sign.lambda", lambda request, **_: request.headers.__setitem__("Content-Type", kind)
+    )
+    answer = client.invoke(FunctionName=PROBE, Payload=b'{"kind": "identity"}')
+    assert json.load(answer["Payload"]).startswith("arn:aws:sts:")
+
+
 def test_errors_exits_and_slowness_are_told_apart_and_survived(sample: LocalAccount) -> None:
     """Lambda Developer Guide, "Understanding the execution environment": errors and time-outs."""
     answer, error = invoke(sample, kind="raise")
