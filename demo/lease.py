@@ -46,9 +46,9 @@ def three_times_over(account: Account) -> None:
 def three_endings(account: Account) -> list[Ending]:
     """Start short leases, take the layers away one by one, and see when each machine ends."""
     say("A lease ends by itself, three times over")
-    first = start(account, "LeaseWatcher", "the watcher", hours=0.05)
-    second = start(account, "LeaseSweep", "the sweep", hours=0.05)
-    third = start(account, "LeaseTimer", "the dead man's timer", hours=0.1)
+    first = start(account, "LeaseWatcher", "the watcher", hours=0.04)
+    second = start(account, "LeaseSweep", "the sweep", hours=0.04)
+    third = start(account, "LeaseTimer", "the dead man's timer", hours=0.075)
     say("Two of the watchers are killed, on the machines' consoles")
     for ending in (second, third):
         account.on(ending.instance_id).type(
