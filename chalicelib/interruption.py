@@ -35,5 +35,7 @@ class Interruption:
         annex = self.ledger.get(instance.annex_id)
         if annex is None:
             return False  # the sweep judges orphans, with all it needs to do so
-        self.reconciler.run(annex, seen)
+        # No launch is begun: its request is trying place after place just now, and the first
+        # machine's event would take the turn from it, so that it could not say how it went.
+        self.reconciler.run(annex, seen, deadline=self.reconciler.clock.now())
         return True

@@ -37,3 +37,22 @@ def test_one_machines_end_leaves_the_others_alone(world: World) -> None:
     world.services.interruption.state_changed(gone, "terminated")
     assert len(world.running()) == 2
     assert world.annex().ended == (gone,)
+
+
+def test_an_event_takes_no_launch_out_of_its_request_s_hands(world: World) -> None:
+    world.compute.free = {("m7i.large", "us-east-1a"): 1, ("m7i.large", "us-east-1b"): 1}
+    launched_by_events: list[int] = []
+
+    def first_machine_is_up(point: str) -> None:
+        if point != "before ledger.save" or len(world.compute.launches) != 1:
+            return
+        world.faults.watch = None
+        (first,) = world.running()
+        world.services.interruption.state_changed(first, "running")
+        launched_by_events.append(len(world.compute.launches) - 1)
+        world.faults.watch = first_machine_is_up
+
+    world.faults.watch = first_machine_is_up
+    answer = world.start(count=5)
+    assert (answer.status, told(answer)["started"]) == (201, 2)
+    assert {*launched_by_events} == {0}
