@@ -6,6 +6,7 @@ import argparse
 from typing import Any, NoReturn
 
 from annex_client import __version__, waiting
+from annex_client.deployment import SETTINGS
 from annex_client.errors import BadInput
 
 PROGRAM = "annex-client"
@@ -45,7 +46,7 @@ def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is pri
         p.add_argument("name", metavar="NAME")
         p.add_argument("--count", default="1", metavar="N", help="machines (1)")
         p.add_argument("--slots", metavar="N", help="with a later version")
-        p.add_argument("--duration", metavar="HOURS", help="the lease (0.83)")
+        p.add_argument("--duration", metavar="HOURS", help="the lease, from now (0.83)")
         p.add_argument("--idle", metavar="HOURS", help="end machines that are idle so long (0.25)")
         p.add_argument("--retire", metavar="MINUTES", help="no new jobs so long before the end")
         p.add_argument("--instance-type", metavar="T[,T...]", help="tried in this order")
@@ -55,11 +56,19 @@ def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is pri
         owner = p.add_mutually_exclusive_group()
         owner.add_argument("--owner", metavar="A,B", help="whose jobs run there (yours)")
         owner.add_argument("--no-owner", action="store_true", help="anybody's jobs run there")
-        p.add_argument("--tag", action="append", default=[], metavar="KEY=VALUE")
+        p.add_argument(
+            "--tag",
+            action="append",
+            default=[],
+            metavar="KEY=VALUE",
+            help="a tag for the machines and their volumes; may be repeated",
+        )
         p.add_argument("--config-dir", metavar="D", help="HTCondor configuration for the machines")
         p.add_argument("--user-data-file", metavar="F", help="user data of your own, run as well")
-        p.add_argument("--subnet", metavar="S[,S]")
-        p.add_argument("--security-group", metavar="G[,G]")
+        p.add_argument("--subnet", metavar="S[,S]", help="else those of setup, in their order")
+        p.add_argument(
+            "--security-group", metavar="G[,G]", help="else that of setup, closed to all"
+        )
         p.add_argument("--key-name", metavar="K", help="an EC2 key pair, for ssh")
         if name != "add":
             p.add_argument("--grow", action="store_true", help="a live annex is meant to grow")
@@ -79,7 +88,9 @@ def _others(commands: Any) -> None:  # noqa: ANN401
 
     p = commands.add_parser("renew", help="a new end for the lease", allow_abbrev=False)
     p.add_argument("name", metavar="NAME")
-    p.add_argument("--duration", metavar="HOURS", required=True, help="from now")
+    p.add_argument(
+        "--duration", metavar="HOURS", required=True, help="the lease then ends so long from now"
+    )
     p.add_argument("--shorten", action="store_true", help="allow an earlier end than it has")
     _common(p)
     p.set_defaults(run="renew")
@@ -93,21 +104,45 @@ def _others(commands: Any) -> None:  # noqa: ANN401
         p.set_defaults(run="stop")
 
     p = commands.add_parser(
-        "where", help="where jobs ran", description="Count where jobs ran.", allow_abbrev=False
+        "where",
+        help="where jobs ran",
+        description="Count on whose machines finished jobs ran, and draw the counts.",
+        allow_abbrev=False,
     )
     p.add_argument("--json", action="store_true", help="print facts as JSON")
-    p.add_argument("arguments", metavar="USER or ...", nargs=argparse.REMAINDER)
+    p.add_argument(
+        "arguments",
+        metavar="USER or condor_history's arguments",
+        nargs=argparse.REMAINDER,
+        help="whose jobs, or which; else your own",
+    )
     p.set_defaults(run="where")
 
 
 def _administration(commands: Any) -> None:  # noqa: ANN401
     p = commands.add_parser("setup", help="set up an AWS account, once", allow_abbrev=False)
-    p.add_argument("--subnets", metavar="S,S", help="else the default network's")
-    p.add_argument("--set", action="append", default=[], metavar="KEY=VALUE", dest="assignments")
+    p.add_argument("--subnets", metavar="S,S", help="for the machines; else the default network's")
+    p.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="KEY=VALUE",
+        dest="assignments",
+        help=f"change a setting of the deployment: {', '.join(SETTINGS)}",
+    )
     p.add_argument("--alarm-email", metavar="ADDRESS", help="told when the sweep has stopped")
-    p.add_argument("--pool", action="store_true", help="print what the pool's administrator does")
-    p.add_argument("--pool-dir", metavar="DIR", help="write it into files there")
-    p.add_argument("--pool-users", metavar="A,B", help="annex users; else you alone")
+    p.add_argument(
+        "--pool",
+        action="store_true",
+        help="set nothing up, but print the two files that the pool's administrator installs",
+    )
+    p.add_argument("--pool-dir", metavar="DIR", help="write these files there")
+    p.add_argument(
+        "--pool-users",
+        "--pool-user",
+        metavar="A,B",
+        help="who may use annexes, as alice@UID_DOMAIN; else you alone",
+    )
     p.add_argument("--pool-mode", choices=("pool", "personal", "direct"), default="pool")
     _common(p)
     p.set_defaults(run="setup")

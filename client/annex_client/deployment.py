@@ -10,6 +10,8 @@ SWEEP_FUNCTION = f"{NAME}-{STAGE}-sweep"
 INTERRUPTION_FUNCTION = f"{NAME}-{STAGE}-interruption"
 RULES = f"{NAME}-{STAGE}-"  # what the schedule's and the events' rules begin with
 FUNCTIONS = (API_FUNCTION, SWEEP_FUNCTION, INTERRUPTION_FUNCTION)
+# Chalice sets a retention for the last one too, which nothing is ever logged to.
+LOG_GROUPS = tuple(f"/aws/lambda/{name}" for name in (*FUNCTIONS, f"{API_FUNCTION}-api_handler"))
 
 REST_API = NAME
 REST_STAGE = "api"
@@ -19,6 +21,20 @@ INSTANCE_PROFILE = f"{NAME}-instance"
 SETTINGS_PARAMETER = f"/{NAME}/settings"
 API_URL_PARAMETER = f"/{NAME}/api-url"
 DEPLOYMENT_TAG = "htcondor:AnnexDeployment"
+
+# What `setup --set` may change, and the stack's parameter behind each.
+SETTINGS = {
+    "default_instance_type": "DefaultInstanceType",
+    "image_parameter": "ImageParameter",
+    "root_volume_gib": "RootVolumeGib",
+    "max_lease_seconds": "MaxLeaseSeconds",
+    "max_instances_per_annex": "MaxInstancesPerAnnex",
+    "max_instances_per_owner": "MaxInstancesPerOwner",
+    "dead_man_margin_seconds": "DeadManMarginSeconds",
+    "boot_limit_seconds": "BootLimitSeconds",
+    "vacate_seconds": "VacateSeconds",
+    "unjoined_limit_seconds": "UnjoinedLimitSeconds",
+}
 
 
 def bucket(account: str, region: str) -> str:

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from annex_client import deployment
 from annex_client.aws_errors import code_of
+from annex_client.deployment import SETTINGS
 from annex_client.errors import AwsTrouble, BadInput, Conflict, Refused
 
 if TYPE_CHECKING:
@@ -16,18 +17,6 @@ if TYPE_CHECKING:
 
 # States in which nothing of a first creation is worth keeping; it is deleted and made anew.
 _FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
-# What `setup --set` may change, and the stack's parameter behind each.
-SETTINGS = {
-    "default_instance_type": "DefaultInstanceType",
-    "image_parameter": "ImageParameter",
-    "max_lease_seconds": "MaxLeaseSeconds",
-    "max_instances_per_annex": "MaxInstancesPerAnnex",
-    "max_instances_per_owner": "MaxInstancesPerOwner",
-    "dead_man_margin_seconds": "DeadManMarginSeconds",
-    "boot_limit_seconds": "BootLimitSeconds",
-    "vacate_seconds": "VacateSeconds",
-    "unjoined_limit_seconds": "UnjoinedLimitSeconds",
-}
 # A list may come back in another form than it was given in.
 _LISTS = ("Subnets",)
 _WORDS = ("DefaultInstanceType", "ImageParameter")
@@ -51,7 +40,7 @@ def assignments(given: Iterable[str]) -> dict[str, str]:
         if not equals or parameter is None:
             raise BadInput(f"--set takes KEY=VALUE with one of: {', '.join(SETTINGS)}.")
         if parameter not in _WORDS and not value.strip().isdigit():
-            raise BadInput(f"{key} is a number of seconds or machines, not {value!r}.")
+            raise BadInput(f"{key} is a whole number (of seconds, machines or GiB), not {value!r}.")
         found[parameter] = value.strip()
     return found
 

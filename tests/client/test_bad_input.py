@@ -69,7 +69,7 @@ if TYPE_CHECKING:
         (["renew", "demo", "--duration", "0"], "above 0"),
         (["stop", "*"], "cannot be an annex's name"),
         (["setup", "--set", "nosuch=1"], "--set takes KEY=VALUE"),
-        (["setup", "--set", "max_lease_seconds=long"], "a number of seconds"),
+        (["setup", "--set", "max_lease_seconds=long"], "is a whole number"),
         (["setup", "--subnets", "x"], "not an id like subnet-"),
         (["setup", "--pool-mode", "personal"], "later version"),
     ],

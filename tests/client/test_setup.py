@@ -121,6 +121,7 @@ def test_setup_makes_everything_the_control_plane_needs(aws: World) -> None:
     assert settings["image_parameter"] == "/aws/service/debian/release/13/latest/{arch}"
     assert settings["max_lease_seconds"] == 604800
     assert settings["unjoined_limit_seconds"] == 900
+    assert settings["root_volume_gib"] == 20
     url = boto3.client("ssm").get_parameter(Name="/htcondor-annex/api-url")["Parameter"]["Value"]
     assert url == f"https://{api_id}.execute-api.us-east-1.amazonaws.com/api"
     table = boto3.client("dynamodb").describe_table(TableName="htcondor-annex-ledger")["Table"]
@@ -401,6 +402,7 @@ def test_teardown_may_be_run_again_and_clears_the_logs_last(aws: World) -> None:
     aws.annex_client("setup")
     aws.annex_client("teardown", "--yes")
     assert boto3.client("logs").describe_log_groups()["logGroups"]
+    boto3.client("logs").create_log_group(logGroupName="/aws/lambda/htcondor-annex-dev-api_handler")
     for name in deployment.FUNCTIONS:
         boto3.client("lambda").delete_function(FunctionName=name)
     assert aws.annex_client("teardown", "--yes").status == Exit.DONE

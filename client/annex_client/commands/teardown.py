@@ -243,6 +243,6 @@ class _Teardown:
     def _remove_logs(self) -> None:
         """Only without functions: they would make them again, and `chalice delete` needs them."""
         logs = self._account.logs()
-        for name in deployment.FUNCTIONS:
+        for group in deployment.LOG_GROUPS:
             with suppress(logs.exceptions.ResourceNotFoundException):
-                logs.delete_log_group(logGroupName=f"/aws/lambda/{name}")
+                logs.delete_log_group(logGroupName=group)
