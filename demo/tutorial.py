@@ -52,6 +52,11 @@ def configure_pool(account: Account) -> None:
     account.admin.type(
         f"annex-client setup --pool --pool-users alice@pool.example --pool-dir {folder}"
     )
+    # Where the pool can be asked, the same command says whom its rule would shut out.
+    text = account.on("ap").type(
+        "annex-client setup --pool --pool-users alice@pool.example | tail -n 1"
+    )
+    expect(text, "none would be shut out")
     install_pool_files(account, folder)
     say("alice gets AWS keys that may call the annex's API, and nothing else")
     give_keys(account, account.user, "annex-user")
