@@ -16,7 +16,7 @@ demo: prepared-root
 
 test: check prepared-root
 	@echo "==> The local account and the control plane on it"
-	@$(BIN)/python -m pytest tests/client/test_setup.py tests/contract tests/account -q -n 2
+	@$(BIN)/python -m pytest tests/client/test_setup.py tests/contract tests/account -q -n 2 --dist loadfile
 	@echo "==> Real HTCondor"
 	@$(BIN)/python -m pytest tests/pool tests/end_to_end -q
 	@echo "==> The demo, with HTCondor's own intervals"
@@ -29,7 +29,7 @@ check: prepared
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports pyproject.toml > /dev/null || $(BIN)/lint-imports pyproject.toml
 	@echo "==> Unit tests"
-	@$(BIN)/python -m pytest tests/unit tests/flow tests/client -q -n 2 --ignore tests/client/test_setup.py
+	@$(BIN)/python -m pytest tests/unit tests/flow tests/client -q -n 2 --dist loadfile --ignore tests/client/test_setup.py
 
 account: prepared-root
 	@$(BIN)/python -m local up
