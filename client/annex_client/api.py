@@ -240,8 +240,8 @@ def _gateway_message(status: int, body: Any) -> str:  # noqa: ANN401 - any JSON
             )
         return (
             f"AWS refused the request{f' ({said})' if said else ''}.  The AWS user or role needs"
-            " the managed policy htcondor-annex-user, valid keys and a clock that is right.  After a"
-            " teardown and a new setup the policy is given anew, and the address is another."
+            " the managed policy htcondor-annex-user, valid keys and a clock that is right.  After"
+            " a teardown and a new setup the policy is given anew, and the address is another."
         )
     if status >= 500 or status == 429:  # noqa: PLR2004
         return (
