@@ -19,30 +19,39 @@ _CLIENT, _FUNCTION, _OTHERS = "client", "function", "others"
 
 
 def measure(account: Account) -> Iterator[str]:
-    """Start annexes of one machine in turn; each machine ends before the next is started."""
+    """Start annexes of one machine in turn; each machine ends before the next is started.
+
+    The first turn, whose functions are cold, is told apart.
+    """
     peer = Peer(account)
-    ours, theirs, by_whom, by_peer = [], [], [], []
+    ours, theirs, hurried, by_whom, by_peer = [], [], [], [], []
     for turn in range(ROUNDS + 1):
         stage.forget_calls(account)
-        ours.append(stage.start(account, f"Request{turn}"))
-        by_whom.append(_calls(account, ours[-1]))
+        span = stage.start(account, f"Request{turn}")
+        ours.append(span.seconds)
+        by_whom.append(_calls(account, span))
         stage.stop(account, f"Request{turn}")
         stage.forget_calls(account)
-        theirs.append(peer.start(f"Peer{turn}"))
-        by_peer.append([call["action"] for call in stage.calls(account) if _mine(call)])
+        theirs.append(peer.start(f"Peer{turn}").seconds)
+        by_peer.append(Counter(call["action"] for call in stage.calls(account) if _mine(call)))
         peer.stop()
-    first, *ours_warm = [span.seconds for span in ours]
-    peer_first, *theirs_warm = [span.seconds for span in theirs]
-    pairs = zip(ours_warm, theirs_warm, strict=True)
-    ratio = statistics.median(a / b for a, b in pairs)
-    cold = "the first, with a cold function,"
-    yield f"annex-client start: {stage.spread(ours_warm)}; {cold} {first:.2f} s"
-    yield f"condor_annex:       {stage.spread(theirs_warm)}; {cold} {peer_first:.2f} s"
-    yield f"ratio: {ratio:.2f}, median of {ROUNDS} pairs"
-    counts = by_whom[-1]
-    yield f"calls by annex-client: 1 (POST /annexes), and {sum(counts[_CLIENT].values())} of AWS's"
-    yield f"calls by the function: {sum(counts[_FUNCTION].values())} ({_listed(counts[_FUNCTION])})"
-    yield f"calls by condor_annex: {len(by_peer[-1])} ({_listed(Counter(by_peer[-1]))})"
+        hurried.append(peer.start(f"Hurried{turn}", throttled=False).seconds)
+        peer.stop()
+    cold = "the first, with cold functions,"
+    for label, found in (
+        ("annex-client start:                 ", ours),
+        ("condor_annex:                       ", theirs),
+        ("condor_annex without its own pauses:", hurried),
+    ):
+        first = f"; {cold} {found[0]:.2f} s" if found is not hurried else ""
+        yield f"{label} {stage.spread(found[1:])}{first}"
+    for what, other in (("", theirs), (" without pauses", hurried)):
+        ratio = statistics.median(a / b for a, b in zip(ours[1:], other[1:], strict=True))
+        yield f"ratio to condor_annex{what}: {ratio:.2f}, median of {ROUNDS} pairs"
+    client, function = by_whom[-1][_CLIENT], by_whom[-1][_FUNCTION]
+    yield f"calls by annex-client: 1 (POST /annexes), and {client.total()} of AWS's"
+    yield f"calls by the function: {function.total()} ({_listed(function)})"
+    yield f"calls by condor_annex: {by_peer[-1].total()} ({_listed(by_peer[-1])})"
 
 
 def _calls(account: Account, span: stage.Span) -> dict[str, Counter[str]]:
