@@ -43,4 +43,4 @@ prepared-root:
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m local down
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis
