@@ -1,6 +1,6 @@
 # demo   the whole tutorial on a local AWS account with a real HTCondor pool (needs root, Debian)
 # test   everything: the gate, the local account, real HTCondor, the demo's own steps
-# check  the quick gate: format, lint, types, layers, unit tests; under a minute
+# check  the quick gate: format, lint, types, layers, unit tests; a minute or two
 # account  the local account alone, in the foreground: `make account`, Ctrl-C ends it
 #
 # Each installs what it needs (tools/prepare says what) and can be run twice.
@@ -45,4 +45,4 @@ prepared-root:
 
 clean:
 	@[ ! -x $(BIN)/python ] || $(BIN)/python -m local down
-	@rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) .mypy_cache .ruff_cache .import_linter_cache .pytest_cache .hypothesis

@@ -172,8 +172,8 @@ class Start:
             )
         if not request.grow:
             raise AlreadyThere(
-                f"Annex {name} has {len(annex.living)} machines already: ask for grow to add "
-                f"{request.count}.",
+                f"There is an annex {name} already, with machines: {len(annex.living)}. Ask for "
+                f"grow to add {request.count}.",
                 annex=name,
             )
         if annex.written_generation == 0:
@@ -280,7 +280,7 @@ class Start:
             asked=launch.asked,
             started=0,
             pending=False,
-            notes=("This was a dry run: nothing was started.", *knocked),
+            notes=tuple(knocked),
         )
 
     def _maker(self, settings: Settings) -> SpecMaker:

@@ -42,7 +42,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "status": _status,
         "tick": _tick,
     }
-    return commands[options.command](state, options)
+    try:
+        return commands[options.command](state, options)
+    except BrokenPipeError:  # whoever reads this has enough; the interpreter's last flush, too
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
 
 
 def _parser() -> argparse.ArgumentParser:

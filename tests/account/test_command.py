@@ -27,6 +27,17 @@ def state(tmp_path: Path) -> object:
     assert local(tmp_path, "down").returncode == 0
 
 
+def test_a_reader_who_has_enough_is_no_trouble() -> None:
+    done = subprocess.run(
+        ["bash", "-o", "pipefail", "-c", f"{sys.executable} -m local status | exec 0<&-"],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stderr == ""
+
+
 def test_it_comes_up_says_so_and_goes_down(state: Path) -> None:
     assert local(state, "status").returncode == 1
     up = local(state, "up", "--detach", "--no-hosts")
