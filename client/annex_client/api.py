@@ -198,6 +198,8 @@ def error_of(status: int, answer: bytes, annex: str | None = None) -> ClientErro
     if isinstance(told, dict) and told.get("message"):
         code, message = str(told.get("code", "")), _with_names(told, annex)
     else:  # API Gateway's own answers
+        if _no_such_api(status, body):
+            return AwsTrouble(_NO_API, code="NotDeployed")
         code, message = "", _gateway_message(status, body)
     if code in ("NoCapacity", "QuotaExceeded"):
         return Refused(message, code=code)
@@ -226,6 +228,21 @@ def _with_names(told: dict[str, Any], annex: str | None) -> str:
     if request_id and request_id not in message:
         extra.append(f"request {request_id}")
     return f"{message} ({', '.join(extra)})" if extra else message
+
+
+_NO_API = (
+    "There is no control plane at the address in ANNEX_DEFAULT_API_URL any more.  Machines still"
+    " end by their leases.  Ask whoever administers the AWS account: 'annex-client setup' brings it"
+    " back and writes its address, which is another one then."
+)
+
+
+def _no_such_api(status: int, body: Any) -> bool:  # noqa: ANN401 - any JSON
+    """Whether API Gateway knows no such API or stage: it says so by this one word alone.
+
+    Who may not call an API that is there is told more: which user, or what of the signature.
+    """
+    return status == 403 and isinstance(body, dict) and body.get("message") == "Forbidden"  # noqa: PLR2004
 
 
 def _gateway_message(status: int, body: Any) -> str:  # noqa: ANN401 - any JSON

@@ -145,7 +145,12 @@ def test_aws_s_own_ways_come_before_the_key_files(world: World, plane: FakePlane
 @pytest.mark.parametrize(
     ("answer", "status", "sentence"),
     [
-        ((403, {"message": "Forbidden"}), Exit.REFUSED, "htcondor-annex-user"),
+        ((403, {"message": "Forbidden"}), Exit.AWS_TROUBLE, "no control plane at the address"),
+        (
+            (403, {"Message": "User: u is not authorized to perform: execute-api:Invoke"}),
+            Exit.REFUSED,
+            "htcondor-annex-user",
+        ),
         ((403, {"Message": "User is not authorized"}), Exit.REFUSED, "User is not authorized"),
         ((403, {"message": "Missing Authentication Token"}), Exit.REFUSED, "no such route"),
         (error(400, "BadRequest", "bad"), Exit.BAD_INPUT, "bad"),

@@ -30,7 +30,7 @@ connect_annex -count 1 \\
 """
 KEPT = "ANNEX_END_TO_END_STATE"
 # Short, so that a machine that will never be let in ends while somebody watches.
-UNJOINED_SECONDS = 40
+UNJOINED_SECONDS = 50
 
 
 @pytest.fixture(scope="session")

@@ -91,10 +91,22 @@ def test_ctrl_c_while_waiting_loses_nothing(stage: Stage, tmp_path: Path) -> Non
     assert len(stage.machines("Waited")) == 1
     stop = stage.begin(tmp_path / "stop", "annex-client", "stop", "Waited", "--yes", "--wait")
     wait_for(lambda: "Waiting for 1 machine to end" in stop.printed(), "the wait", 30)
+    # The machine may be gone before Ctrl-C arrives; without the ledger the wait does not see it.
+    fault = {"service": "dynamodb", "action": "*", "code": "InternalServerError", "status": 500}
+    stage.press("POST", "faults", fault)
     stage.interrupt("annex-client stop Waited")
     stop.wait().refused(130, "It goes on ending by itself")
+    stage.press("DELETE", "faults")
     wait_for(lambda: stage.view("Waited")["state"] == "terminated", "the end", 90)
     assert not stage.machines("Waited")
+
+
+def test_ctrl_c_at_a_stop_s_question_ends_nothing(stage: Stage, tmp_path: Path) -> None:
+    running = stage.begin(tmp_path / "run", "annex-client", "stop", "Renewed")
+    wait_for(lambda: "Is that OK?" in running.printed(), "the question", 30)
+    stage.interrupt("annex-client stop Renewed")
+    running.wait().refused(130, "nothing was done")
+    assert stage.view("Renewed")["state"] == "active"
 
 
 def test_waiting_has_an_end(stage: Stage) -> None:

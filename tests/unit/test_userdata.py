@@ -208,6 +208,13 @@ class Image:
         assert done.stderr == ""
         return done.returncode
 
+    def wait_for_note(self, words: str) -> None:
+        """For commands in the background: nothing waits for a shutdown that takes its time."""
+        give_up = time.monotonic() + 60
+        while words not in self.noted.read_text():
+            assert time.monotonic() < give_up, f"{words!r} was not run"
+            time.sleep(0.01)
+
     def dead_man(self, *args: object) -> list[str]:
         self.noted.write_text("")
         self.run(f"{self.root}/usr/local/lib/htcondor-annex/dead-man", *map(str, args))
@@ -259,11 +266,7 @@ def test_a_timer_that_cannot_be_armed_leaves_the_old_one_and_adds_a_shutdown(ima
     image.stub("systemd-run", "exit 1")
     lines = image.dead_man("lease", NOW + 60)
     assert not any(line.startswith("systemctl stop") for line in lines)
-    # It runs in the background: nothing waits for a shutdown that takes its time.
-    give_up = time.monotonic() + 60
-    while "shutdown -P +" not in image.noted.read_text():
-        assert time.monotonic() < give_up
-        time.sleep(0.01)
+    image.wait_for_note("shutdown -P +")
 
 
 def test_an_image_without_systemd_run_is_shut_down_all_the_same(image: Image) -> None:
@@ -277,7 +280,7 @@ def test_an_image_without_systemd_run_is_shut_down_all_the_same(image: Image) ->
         env={"PATH": f"{image.bin}:{_few_commands(image.root)}"},
     )
     assert done.returncode == 0
-    assert "shutdown -P +" in image.noted.read_text()
+    image.wait_for_note("shutdown -P +")
 
 
 def _few_commands(root: Path) -> Path:

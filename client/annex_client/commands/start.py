@@ -192,6 +192,8 @@ def _send(
             f"client status {body['name']}' shows what there is."
         ) from None
     except AwsTrouble as trouble:
+        if trouble.code == "NotDeployed":
+            raise  # nobody is there who could have started anything
         raise type(trouble)(
             f"{trouble.message}  It is not known whether {body['name']} was started: the same"
             " command within the hour asks for the answer and starts nothing twice.",
