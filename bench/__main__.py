@@ -11,6 +11,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from bench import lease, many, request, slot, stage, startup, zip_size
+from demo.terminal import StepFailedError
 
 if TYPE_CHECKING:
     from types import ModuleType
@@ -30,15 +31,24 @@ def main(names: list[str]) -> int:
         if module in ALONE:
             _title(module)
             module.main()
-    if any(module in ON_AN_ACCOUNT for module in wanted):
-        with stage.account() as account:
-            for module in wanted:
-                if module in ON_AN_ACCOUNT:
-                    _title(module)
-                    with stage.hushed(account):
-                        lines = list(module.measure(account))
-                    print("\n".join(lines), flush=True)
+    on_an_account = [module for module in wanted if module in ON_AN_ACCOUNT]
+    try:
+        _on_an_account(on_an_account)
+    except StepFailedError as failed:
+        print(f"\nThe benchmarks stopped: {failed}", file=sys.stderr)
+        return 1
     return 0
+
+
+def _on_an_account(modules: list[ModuleType]) -> None:
+    if not modules:
+        return
+    with stage.account() as account:
+        for module in modules:
+            _title(module)
+            with stage.hushed(account):
+                lines = list(module.measure(account))
+            print("\n".join(lines), flush=True)
 
 
 def _name(module: ModuleType) -> str:
