@@ -60,6 +60,9 @@ def test_settings_that_cannot_be_read_name_the_parameter(text: str) -> None:
         read_settings("/htcondor-annex/settings", text)
 
 
+TAG = "htcondor:AnnexDeployment"
+
+
 @pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
 def test_no_policy_says_everything(name: str) -> None:
     for statement in policy(name):
@@ -69,24 +72,31 @@ def test_no_policy_says_everything(name: str) -> None:
             assert all(action.startswith("ec2:Describe") for action in statement["Action"])
 
 
+def statements(name: str, action: str) -> list[dict[str, Any]]:
+    return [one for one in policy(name) if action in one["Action"]]
+
+
 @pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
-def test_machines_are_launched_tagged_and_ended_by_their_tag_alone(name: str) -> None:
-    tag = "htcondor:AnnexDeployment"
-    by_action: dict[str, list[dict[str, Any]]] = {}
-    for statement in policy(name):
-        for action in statement["Action"]:
-            by_action.setdefault(action, []).append(statement)
-    (terminate,) = by_action["ec2:TerminateInstances"]
-    assert terminate["Condition"] == {"StringEquals": {f"aws:ResourceTag/{tag}": "htcondor-annex"}}
-    launched = [one for one in by_action["ec2:RunInstances"] if ":instance/" in str(one)]
-    assert all(
-        one["Condition"] == {"StringEquals": {f"aws:RequestTag/{tag}": "htcondor-annex"}}
-        for one in launched
-    )
-    assert all("Condition" in one for one in by_action["ec2:CreateTags"])
-    (handed,) = by_action["iam:PassRole"]
+def test_machines_are_ended_by_their_tag_alone(name: str) -> None:
+    (terminate,) = statements(name, "ec2:TerminateInstances")
+    assert terminate["Condition"] == {"StringEquals": {f"aws:ResourceTag/{TAG}": "htcondor-annex"}}
+    assert all("Condition" in one for one in statements(name, "ec2:CreateTags"))
+
+
+@pytest.mark.parametrize("name", ["api", "sweep"])
+def test_machines_are_launched_with_their_tag_and_one_role(name: str) -> None:
+    launched = [one for one in statements(name, "ec2:RunInstances") if ":instance/" in str(one)]
+    assert [one["Condition"] for one in launched] == [
+        {"StringEquals": {f"aws:RequestTag/{TAG}": "htcondor-annex"}}
+    ]
+    (handed,) = statements(name, "iam:PassRole")
     assert handed["Resource"].endswith(":role/htcondor-annex-instance")
     assert handed["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+
+
+def test_events_launch_nothing() -> None:
+    assert statements("interruption", "ec2:RunInstances") == []
+    assert statements("interruption", "iam:PassRole") == []
 
 
 def test_each_function_has_its_own_policy_and_time() -> None:
