@@ -134,7 +134,7 @@ def test_content_survives_to_the_byte_where_a_mail_would_change_it() -> None:
     [
         (b"echo no shebang", "of no kind that cloud-init knows"),
         (b"\x1f\x8bdamaged", "damaged"),
-        (gzip.compress(b"#!/bin/sh\n")[:-9], "cut off"),
+        (gzip.compress(b"#!/bin/sh\n", mtime=0)[:-9], "cut off"),
         (gzip.compress(b"#!" + b"x" * UNPACKED_BYTES), "larger than"),
         (b"Content-Type: multipart/mixed; boundary=x\n\n--x--\n", "no parts"),
     ],
