@@ -29,7 +29,7 @@ def test_a_renewed_lease_reaches_the_machine(stage: Stage, renewed: str) -> None
     wait_for(
         lambda: {*stage.slots("Renewed", "AnnexLeaseExpiration")} == {str(ends)},
         "the new lease in the slot's ad",
-        100,
+        150,
     )
     (machine,) = stage.machines("Renewed")
     tags = stage.client("ec2").describe_tags(

@@ -133,4 +133,5 @@ def test_settings_that_are_gone_are_said_to_be_gone(stage: Stage) -> None:
     finally:
         ssm.put_parameter(Name=name, Value=kept["Value"], Type=kept["Type"])
     assert not stage.machines("Bad")
-    assert stage.annex("check-setup").status == 0
+    stage.press("POST", "tick")  # a sweep that met another test's trouble is not the last word
+    wait_for(lambda: stage.annex("check-setup").status == 0, "a setup that is OK again", 45)
