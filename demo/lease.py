@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import boto3
 
-from demo.terminal import StepFailedError, say
+from demo.terminal import StepFailedError, expect, say
 from demo.tutorial import view, wait_for_slot
 
 if TYPE_CHECKING:
@@ -21,6 +21,8 @@ SWEEP_RULE = "htcondor-annex-dev-sweep-event"
 WATCHER = "htcondor-annex"  # the watcher's unit on the machines
 GONE = ("shutting-down", "terminated")
 PATIENCE = 900  # seconds: far beyond any lease of this demo and all its layers
+DEAD_MAN_MARGIN = 60  # seconds, as the demo's setup has it
+BY_ITSELF, BY_CALL = "Client.InstanceInitiatedShutdown", "Client.UserInitiatedShutdown"
 
 
 @dataclass
@@ -32,6 +34,7 @@ class Ending:
     lease_end: float
     instance_id: str
     after_lease: float | None = None  # seconds; negative is before the lease's end
+    by: str = ""  # EC2's code for who ended it
     reason: str = ""
 
 
@@ -53,16 +56,33 @@ def three_endings(account: Account) -> list[Ending]:
     for ending in (second, third):
         account.on(ending.instance_id).type(
             f"systemctl kill -s KILL {WATCHER}; systemctl stop {WATCHER}; "
-            f"systemctl is-active {WATCHER} || true"
+            f"systemctl is-active {WATCHER} || echo dead"
         )
     say("Nothing of the client runs on the access point")
-    account.user.type("pgrep -u alice -a || echo nothing")
+    expect(account.user.type("pgrep -u alice -a -f '[a]nnex' || echo nothing"), "nothing")
     watch(account, [first, second])
     say("The schedule is switched off too: only the dead man's timer is left")
     account.admin.type(f"python -m demo.aws disable-rule {SWEEP_RULE}")
     watch(account, [third])
     account.admin.type(f"python -m demo.aws enable-rule {SWEEP_RULE}")
+    check(first, BY_ITSELF, -PATIENCE, 0)
+    check(second, BY_CALL, 0, PATIENCE)
+    check(third, BY_ITSELF, DEAD_MAN_MARGIN - 1, PATIENCE)
     return [first, second, third]
+
+
+def check(ending: Ending, by: str, earliest: float, latest: float) -> None:
+    """Raise StepFailedError unless the layer that was left is the one that acted.
+
+    By who ended the machine, and on which side of its lease: how many seconds a layer took is for
+    the benchmarks to say.
+    """
+    after = ending.after_lease
+    if ending.by != by or after is None or not earliest <= after <= latest:
+        raise StepFailedError(
+            f"{ending.annex} was ended by {ending.by}, {after} s from its lease's end: that was not"
+            f" {ending.layer}."
+        )
 
 
 def described(ending: Ending) -> str:
@@ -91,19 +111,16 @@ def watch(account: Account, endings: Sequence[Ending]) -> None:
         if time.time() > deadline:
             raise StepFailedError("A machine outlived its lease, and every layer.")
         for ending in endings:
-            if ending.after_lease is None and state(ec2, ending.instance_id) in GONE:
-                ending.after_lease = time.time() - ending.lease_end
+            state, by = state_of(ec2, ending.instance_id)
+            if ending.after_lease is None and state in GONE:
+                ending.after_lease, ending.by = time.time() - ending.lease_end, by
                 ending.reason = view(account.user, ending.annex).get("reason", "")
                 print(f"... {ending.annex}: {ending.after_lease:+.1f} s", flush=True)
         time.sleep(1)
 
 
-def state(ec2: Any, instance_id: str) -> str:  # noqa: ANN401  # boto3 makes its classes at run time
-    """Return EC2's word for a machine; one that EC2 has forgotten is terminated."""
-    answer = ec2.describe_instances(Filters=[{"Name": "instance-id", "Values": [instance_id]}])
-    states = [
-        instance["State"]["Name"]
-        for reservation in answer["Reservations"]
-        for instance in reservation["Instances"]
-    ]
-    return str(states[0]) if states else "terminated"
+def state_of(ec2: Any, instance_id: str) -> tuple[str, str]:  # noqa: ANN401  # made at run time
+    """Return EC2's word for a machine, and its code for why it is so."""
+    answer = ec2.describe_instances(InstanceIds=[instance_id])
+    instance = answer["Reservations"][0]["Instances"][0]
+    return instance["State"]["Name"], instance.get("StateReason", {}).get("Code", "")
