@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 if TYPE_CHECKING:
     from collections.abc import Generator
+
+# A shell starts what it puts into the background with SIGINT ignored, and programs inherit that: the
+# tests that press Ctrl-C would wait for nothing.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no bug: no test is a timing assertion.
 settings.register_profile("untimed", deadline=None)

@@ -61,7 +61,7 @@ def test_a_lost_answer_is_asked_for_again_by_the_same_command(stage: Stage) -> N
 
 def test_growing_is_asked_for_by_name(stage: Stage) -> None:
     done = stage.annex("start", "Renewed", "--ami-id", BAKED, "--yes")
-    done.refused(5, "has 1 machines already", "With --grow the machines are added to it")
+    done.refused(5, "already, with machines: 1", "With --grow the machines are added to it")
     assert len(stage.machines("Renewed")) == 1
 
 
