@@ -204,6 +204,23 @@ def test_the_higher_generation_wins(tmp_path: Path) -> None:
     assert orders.current.ending
 
 
+def test_a_known_generation_with_another_token_is_news_and_the_same_again_is_not(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    bucket.configure(generation=2)
+    orders = Orders(machine(tmp_path, bucket, Clock()))
+    orders.poll()
+    bucket.configure(generation=2, token="fresh")
+    assert orders.poll()
+    assert orders.current.token == "fresh"
+    bucket.configure(generation=2, token="fresh", of_a_newer_control_plane=1)
+    assert not orders.poll()
+    bucket.configure(generation=1, token="old")
+    assert not orders.poll()
+    assert orders.current.token == "fresh"
+
+
 def test_another_annexs_configuration_is_none(tmp_path: Path) -> None:
     bucket = Bucket()
     bucket.configure(annex_id="annex-2")
