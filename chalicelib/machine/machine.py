@@ -63,9 +63,9 @@ def _booted_at(root: str) -> int:
 class Orders:
     """The annex's configuration, fetched again when it has changed.
 
-    An older generation than one ever seen is ignored. While S3 cannot be read, the lease's end is the later of
-    the one known and the one in the instance's tag, which a renewal moves too. The last
-    configuration is kept on the disk: this program may be restarted while S3 is away.
+    An older generation than one ever seen is ignored. While S3 cannot be read, the lease's end is
+    the later of the one known and the one in the instance's tag, which a renewal moves too. The
+    last configuration is kept on the disk: this program may be restarted while S3 is away.
     """
 
     def __init__(self, machine: Machine) -> None:

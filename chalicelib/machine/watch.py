@@ -93,6 +93,8 @@ class Watcher:
             collector = self._eyes.collector(configuration.collector_host)
             if collector:
                 joined = self._eyes.joined()
+                # A port without an answer is no collector.
+                collector = joined is not None
             self._ask_at = self._now() + (JOINED_SECONDS if joined else JOINING_SECONDS)
         return Seen(
             self._eyes.condor(), self._eyes.jobs(), self._eyes.last_job_trace(), collector, joined

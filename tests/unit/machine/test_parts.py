@@ -268,10 +268,33 @@ def test_the_last_job_left_its_trace_in_a_slots_log(tmp_path: Path) -> None:
     [
         (Ran(0, "slot1@ip-10-0-0-1@i-0.alice.annex\n"), True),
         (Ran(0, ""), False),
-        (Ran(1, "Failed to authenticate"), False),
+        (
+            Ran(
+                1,
+                "Error: communication error\n"
+                "AUTHENTICATE:1003:Failed to authenticate with any method\n"
+                "AUTHENTICATE:1004:Failed to authenticate using IDTOKENS\n",
+            ),
+            False,
+        ),
+        (
+            Ran(1, 'SECMAN:2010:Received "DENIED" from server for user unauthenticated@unmapped'),
+            False,
+        ),
+        # Behind condor_shared_port a collector that is down closes the connection, or says nothing.
+        (
+            Ran(
+                1,
+                "Error: communication error\nSECMAN:2007:Failed to received post-auth ClassAd\n",
+            ),
+            None,
+        ),
+        (Ran(1, "CEDAR:6001:Failed to connect to <10.0.0.9:9618>"), None),
+        (Ran(TIMED_OUT, "condor_status did not end within 20 s"), None),
+        (Ran(NOT_FOUND, "condor_status: No such file or directory"), None),
     ],
 )
-def test_being_in_the_pool_is_what_the_collector_says(answer: Ran, joined: bool) -> None:
+def test_being_in_the_pool_is_what_the_collector_says(answer: Ran, joined: bool | None) -> None:
     commands = Commands(condor_status=answer)
     assert Eyes(commands, INSTANCE).joined() is joined
     assert f'EC2InstanceID =?= "{INSTANCE}"' in commands.seen[0]

@@ -166,6 +166,16 @@ def test_the_collectors_absence_ends_nothing_but_the_lease_does(tmp_path: Path) 
     assert world.age >= HOUR - 65
 
 
+def test_a_collector_that_does_not_answer_behind_an_open_port_ends_nothing_either(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.at(60, lambda: setattr(world.eyes, "in_pool", None))
+    assert "lease ends" in world.watch()
+    assert world.age >= HOUR - 65
+    assert (tmp_path / JOINED.lstrip("/")).exists()
+
+
 def test_the_collector_is_asked_rarely_once_joined(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.eyes.running = 1
