@@ -215,9 +215,10 @@ class Image:
             assert time.monotonic() < give_up, f"{words!r} was not run"
             time.sleep(0.01)
 
-    def dead_man(self, *args: object) -> list[str]:
+    def dead_man(self, *args: object, code: int = 0) -> list[str]:
         self.noted.write_text("")
-        self.run(f"{self.root}/usr/local/lib/htcondor-annex/dead-man", *map(str, args))
+        dead_man = f"{self.root}/usr/local/lib/htcondor-annex/dead-man"
+        assert self.run(dead_man, *map(str, args)) == code
         return self.noted.read_text().splitlines()
 
 
@@ -264,9 +265,21 @@ def test_the_old_timer_goes_when_the_new_one_is_there(image: Image) -> None:
 
 def test_a_timer_that_cannot_be_armed_leaves_the_old_one_and_adds_a_shutdown(image: Image) -> None:
     image.stub("systemd-run", "exit 1")
-    lines = image.dead_man("lease", NOW + 60)
+    lines = image.dead_man("lease", NOW + 60, code=1)
     assert not any(line.startswith("systemctl stop") for line in lines)
     image.wait_for_note("shutdown -P +")
+
+
+def test_a_timer_armed_after_all_takes_the_shutdown_back_and_nobody_elses(image: Image) -> None:
+    image.stub("systemd-run", "exit 1")
+    image.dead_man("lease", NOW + 60, code=1)
+    image.wait_for_note("shutdown -P +")
+    image.stub("systemd-run")
+    lines = image.dead_man("lease", NOW + 60)
+    assert lines.index("shutdown -c") > lines.index(
+        next(line for line in lines if line.startswith("systemd-run"))
+    )
+    assert "shutdown -c" not in image.dead_man("lease", NOW + 120)
 
 
 def test_an_image_without_systemd_run_is_shut_down_all_the_same(image: Image) -> None:
@@ -279,7 +292,7 @@ def test_an_image_without_systemd_run_is_shut_down_all_the_same(image: Image) ->
         timeout=60,
         env={"PATH": f"{image.bin}:{_few_commands(image.root)}"},
     )
-    assert done.returncode == 0
+    assert done.returncode == 1
     image.wait_for_note("shutdown -P +")
 
 
