@@ -39,7 +39,7 @@ class World:
 
     def __init__(self, root: Path, **changes: Any) -> None:
         self.root = root
-        (root / "etc/condor/config.d").mkdir(parents=True)
+        (root / "etc/condor/config.d").mkdir(parents=True, exist_ok=True)
         self.bucket = Bucket()
         self.bucket.configure(**changes)
         self.clock = Clock(BOOT + 10)
@@ -49,6 +49,7 @@ class World:
         self.programs = {"condor_master"}
         self.closed = set()
         self.tried = []
+        self.wall_clock_set = 0.0
 
     def connect(self, host: str, port: int, seconds: float) -> None:
         self.tried.append(f"{host}:{port}")
@@ -63,6 +64,7 @@ class World:
             connect=self.connect,
             which=lambda name: name if name in self.programs else None,
             now=self.clock,
+            monotonic=lambda: self.clock() - self.wall_clock_set,
             sleep=self.clock.sleep,
         ).run()
 
@@ -101,6 +103,40 @@ def test_an_address_out_of_reach_is_named_at_once_and_given_up_in_the_end(tmp_pa
     assert 600 <= world.clock.now - BOOT - 10 <= 610
     assert reports(world.bucket)[1][1].startswith("ap.pool.example:9618 cannot be reached")
     assert not any("restart condor" in line for line in world.commands.lines())
+
+
+def test_a_wall_clock_set_ahead_takes_nothing_of_the_wait_for_the_pool(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    def closed_at_first(host: str, port: int, seconds: float) -> None:
+        if not world.wall_clock_set:
+            world.wall_clock_set = 1200.0
+            world.clock.now += 1200
+            raise TimeoutError("timed out")
+
+    world.connect = closed_at_first
+    world.bootstrap()
+    assert reports(world.bucket)[-1] == ("configured", "")
+
+
+def test_a_rebooted_machine_does_not_wait_for_a_pool_that_is_away(tmp_path: Path) -> None:
+    World(tmp_path).bootstrap()
+    rebooted = World(tmp_path)
+    rebooted.closed = {"cm.pool.example"}
+    rebooted.bootstrap()
+    assert rebooted.clock.now == BOOT + 10
+    assert ("booting", "cm.pool.example:9618 cannot be reached from this machine (timed out).") in (
+        reports(rebooted.bucket)
+    )
+    assert rebooted.commands.lines()[-1] == "systemctl restart condor.service"
+
+
+def test_a_machine_that_was_never_set_up_keeps_its_limit_over_a_crash(tmp_path: Path) -> None:
+    World(tmp_path).orders.poll()
+    again = World(tmp_path)
+    again.closed = {"ap.pool.example"}
+    with pytest.raises(GiveUp, match="cannot be reached"):
+        again.bootstrap()
 
 
 def test_a_stop_is_heard_while_waiting_for_the_pool(tmp_path: Path) -> None:
