@@ -114,9 +114,11 @@ class Orders:
 
     def _kept(self) -> Configuration | None:
         try:
-            return Configuration.parse(Path(self._machine.root + KEPT).read_bytes())
+            kept = Configuration.parse(Path(self._machine.root + KEPT).read_bytes())
         except (OSError, BadConfiguration):
             return None
+        # An image made of another annex's machine has that one's.
+        return kept if kept.annex_id == self._machine.parameters.annex_id else None
 
     def _tag(self) -> int:
         try:

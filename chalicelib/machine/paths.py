@@ -4,7 +4,8 @@ from __future__ import annotations
 
 HOME = "/usr/local/lib/htcondor-annex"
 PARAMETERS = HOME + "/parameters.json"
-PROGRAM = HOME + "/annex.pyz"
+# By the annex's id: an image made of another annex's machine has that one's program.
+PROGRAM = HOME + "/{}.pyz"
 DEAD_MAN = HOME + "/dead-man"
 # Survives a reboot: the lease's end as last renewed (the dead man's script reads it at each boot).
 STATE = "/var/lib/htcondor-annex"

@@ -251,7 +251,7 @@ def test_the_dead_mans_timer_is_armed_for_the_lease_and_for_the_boot(image: Imag
 
 
 def test_the_timer_in_the_first_part_is_the_leases_end_and_its_margin() -> None:
-    assert f"lease={LEASE_END + 300} ;;" in script(0)
+    assert f"lease={LEASE_END + 300}\n" in script(0)
 
 
 def test_the_old_timer_goes_when_the_new_one_is_there(image: Image) -> None:
@@ -259,7 +259,7 @@ def test_the_old_timer_goes_when_the_new_one_is_there(image: Image) -> None:
     new = next(n for n, line in enumerate(lines) if line.startswith("systemd-run"))
     old = lines.index("systemctl stop htcondor-annex-lease-3999999999.timer")
     assert new < old
-    deadline = image.root / "var/lib/htcondor-annex/deadline"
+    deadline = image.root / f"var/lib/htcondor-annex/deadline-{NOW}"
     assert deadline.read_text() == f"{NOW + 60}\n"
 
 
@@ -331,13 +331,29 @@ def test_the_boot_timer_spares_a_machine_that_has_joined(image: Image) -> None:
 def test_a_reboot_arms_the_renewed_lease_and_not_the_first(image: Image) -> None:
     image.dead_man("lease", NOW + 5000)
     image.noted.write_text("")
-    image.run(text=script(0))
+    parameters = image.root / "usr/local/lib/htcondor-annex/parameters.json"
+    parameters.touch()
+    image.run(text=script(0).replace(str(LEASE_END + 300), str(NOW)))
     assert f"--on-calendar=@{NOW + 5000}" in image.noted.read_text()
+    assert parameters.exists()
+
+
+def test_an_image_of_another_annexs_machine_brings_neither_its_lease_nor_its_parameters(
+    image: Image,
+) -> None:
+    image.dead_man("lease", NOW + 5000)
+    image.noted.write_text("")
+    parameters = image.root / "usr/local/lib/htcondor-annex/parameters.json"
+    parameters.touch()
+    image.run(text=script(0).replace(str(LEASE_END + 300), str(NOW + 77)))
+    assert f"--on-calendar=@{NOW + 77}" in image.noted.read_text()
+    # Its service is enabled in the image: it must not follow the other annex's orders.
+    assert not parameters.exists()
 
 
 @pytest.mark.parametrize("kept", ["", "soon", "-1", "12 34"])
 def test_a_damaged_renewal_falls_back_to_the_first_lease(image: Image, kept: str) -> None:
-    (image.root / "var/lib/htcondor-annex/deadline").write_text(kept)
+    (image.root / f"var/lib/htcondor-annex/deadline-{NOW}").write_text(kept)
     image.noted.write_text("")
     image.run(text=script(0).replace(str(LEASE_END + 300), str(NOW)))
     assert f"--on-calendar=@{NOW}" in image.noted.read_text()

@@ -9,6 +9,8 @@ cat > $home/dead-man.new <<'END'
 # dead-man lease EPOCH | boot SECONDS | now | unjoined | off
 me=/usr/local/lib/htcondor-annex/dead-man
 state=/var/lib/htcondor-annex
+# By the end at launch, as an image made of another annex's machine has that one's.
+deadline=$state/deadline-@LEASE@
 run=/run/htcondor-annex
 # Outside the boot's and the shutdown's order: it must neither wait for the one nor end in the other.
 unit() {
@@ -40,7 +42,7 @@ lease)
 		shutdown -P +$(((left + 59) / 60)) < /dev/null > /dev/null 2>&1 &
 	fi
 	mkdir -p -m 700 $state
-	echo $2 > $state/deadline.new && mv $state/deadline.new $state/deadline
+	echo $2 > $deadline.new && mv $deadline.new $deadline
 	# The caller has to try again: old timers may be there still.
 	exit $failed
 	;;
@@ -65,8 +67,15 @@ off)
 esac
 END
 chmod 755 $home/dead-man.new && mv $home/dead-man.new $home/dead-man
-# A renewal since the launch has moved the lease: the machine program keeps its end there.
-lease=$(cat /var/lib/htcondor-annex/deadline 2>/dev/null)
-case $lease in '' | *[!0-9]*) lease=@LEASE@ ;; esac
+# A renewal since the launch has moved the lease: the script keeps its end there.
+lease=@LEASE@
+kept=/var/lib/htcondor-annex/deadline-$lease
+if [ -e $kept ]; then
+	renewed=$(cat $kept)
+	case $renewed in '' | *[!0-9]*) ;; *) lease=$renewed ;; esac
+else
+	# Another launch's, baked into the image: its service must not act before ours is there.
+	rm -f $home/parameters.json
+fi
 $home/dead-man lease $lease
 $home/dead-man boot @BOOT@

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from chalicelib.machine.configuration import Configuration
 
+from dataclasses import replace
+
 import pytest
 from machine_builders import (
     BOOT,
@@ -27,10 +29,10 @@ from machine_builders import (
 )
 
 from chalicelib.machine.bootstrap import Bootstrap, GiveUp
-from chalicelib.machine.fetch import connect, fetched
+from chalicelib.machine.fetch import connect, fetched, program
 from chalicelib.machine.machine import LEASE_TAG, Orders, meet
 from chalicelib.machine.metadata import Metadata
-from chalicelib.machine.paths import CONFIGURED, PROGRAM
+from chalicelib.machine.paths import CONFIGURED
 from chalicelib.machine.shell import Ran
 
 
@@ -200,7 +202,7 @@ def test_the_program_comes_with_the_configuration(tmp_path: Path) -> None:
     bucket.configure(program="UEsFBg==")
     reporter = machine(tmp_path, bucket, clock).reporter
     assert fetched(PARAMETERS, bucket, reporter, str(tmp_path))
-    assert (tmp_path / PROGRAM.lstrip("/")).read_bytes() == b"PK\x05\x06"
+    assert program(PARAMETERS, str(tmp_path)).read_bytes() == b"PK\x05\x06"
 
 
 @pytest.mark.parametrize(
@@ -274,6 +276,31 @@ def test_the_last_configuration_outlives_the_program_and_s3(tmp_path: Path) -> N
     assert again.current.generation == 3
     kept = tmp_path / "var/lib/htcondor-annex/configuration.json"
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_image_of_another_annexs_machine_brings_none_of_its_configuration(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    bucket.configure(annex_id="annex-0", generation=7)
+    kept = tmp_path / "var/lib/htcondor-annex/configuration.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(bucket.objects[PARAMETERS.key])
+    bucket.configure(generation=1)
+    orders = Orders(machine(tmp_path, bucket, Clock()))
+    assert orders.current is None
+    assert orders.poll()
+    assert orders.current.annex_id == PARAMETERS.annex_id
+
+
+def test_an_image_of_another_annexs_machine_brings_no_program(tmp_path: Path) -> None:
+    bucket, clock = Bucket(), Clock()
+    bucket.configure(program="UEsFBg==")
+    reporter = machine(tmp_path, bucket, clock).reporter
+    theirs = replace(PARAMETERS, annex_id="annex-0")
+    assert fetched(theirs, bucket, reporter, str(tmp_path))
+    assert program(theirs, str(tmp_path)).exists()
+    assert not program(PARAMETERS, str(tmp_path)).exists()
 
 
 def test_while_s3_is_away_a_renewal_shows_in_the_tag(tmp_path: Path) -> None:
