@@ -15,6 +15,7 @@ RUN = "/run/htcondor-annex"
 JOINED = RUN + "/joined"
 CONFIGURED = RUN + "/configured"
 CLOCKS = RUN + "/clocks.json"
-EVENTS = STATE + "/events.json"
+# By the instance's id: an image made of an annex's machine has that machine's events.
+EVENTS = STATE + "/events-{}.json"
 # The configuration object as last read: secret.
 KEPT = STATE + "/configuration.json"

@@ -105,9 +105,14 @@ class TestReporter:
         again.say("ending", "x")
         assert reports(bucket) == [("joined", ""), ("ending", "x")]
 
+    def test_an_image_of_another_machine_brings_none_of_its_events(self, tmp_path: Path) -> None:
+        bucket = Bucket()
+        Reporter("i-1", lambda body: bucket.put("x", body), Clock(), str(tmp_path)).say("ending")
+        assert self.reporter(bucket, tmp_path).phase == ""
+
     @pytest.mark.parametrize("kept", ["", "{}", "[", "3"])
     def test_a_damaged_past_is_no_past(self, tmp_path: Path, kept: str) -> None:
-        path = tmp_path / EVENTS.lstrip("/")
+        path = tmp_path / EVENTS.format(INSTANCE).lstrip("/")
         path.parent.mkdir(parents=True)
         path.write_text(kept)
         assert self.reporter(Bucket(), tmp_path).phase == ""
