@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable
 
 from . import reach
 from .configuration import BadConfiguration, Configuration
-from .configure import render, sysusers
+from .configure import CONFIG_D, LEASE, render, sysusers
 from .deadman import arm
 from .decide import lead_seconds
 from .fence import Unfenced, fence
@@ -43,6 +43,7 @@ class Bootstrap:
         connect: reach.Connect = reach.connect,
         which: Which = shutil.which,
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._machine = machine
@@ -51,18 +52,20 @@ class Bootstrap:
         self._connect = connect
         self._which = which
         self._now = now
+        self._monotonic = monotonic
         self._sleep = sleep
 
     def run(self) -> Configuration:
         """Set HTCondor up and start it; raises `GiveUp` with a reason."""
         report = self._machine.reporter
         report.say("booting")
+        set_up_before = self._set_up_before()
         configuration = self._configuration()
         arm(self._run, configuration, self._orders.lease_end)
         try:
             log("The metadata service is kept for root by " + fence(self._run))
             files = render(configuration, self._machine.facts)
-            self._reach(configuration)
+            self._reach(configuration, wait=not set_up_before)
             if not installed(self._which):
                 report.say("installing")
                 install(self._run, self._which, self._sleep)
@@ -94,16 +97,26 @@ class Bootstrap:
                 raise GiveUp("It could not get its configuration: " + self._orders.problem)
             self._sleep(5)
 
-    def _reach(self, configuration: Configuration) -> None:
-        """Wait until collector and access points can be reached, or give up and name them."""
-        limit = self._now() + configuration.unjoined_limit_seconds
+    def _set_up_before(self) -> bool:
+        """Whether this is a reboot: a configuration of this annex was kept, and written out."""
+        written = Path(self._machine.root + CONFIG_D + LEASE).exists()
+        return self._orders.current is not None and written
+
+    def _reach(self, configuration: Configuration, *, wait: bool) -> None:
+        """Wait until collector and access points can be reached, or give up and name them.
+
+        A machine that was set up before does not wait: the watcher bears with the pool's absence.
+        """
+        limit = self._monotonic() + configuration.unjoined_limit_seconds
         addresses = (configuration.collector_host, *configuration.access_points)
         while True:
             problem = reach.unreachable(addresses, self._connect)
             if not problem:
                 return
             self._machine.reporter.say("booting", problem + ".")
-            if self._now() >= limit:
+            if not wait:
+                return
+            if self._monotonic() >= limit:
                 raise GiveUp(problem + ".")
             self._orders.poll()
             self._be_wanted(self._orders.current or configuration)

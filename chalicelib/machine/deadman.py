@@ -12,7 +12,10 @@ if TYPE_CHECKING:
 
 
 def arm(run: Run, configuration: Configuration, lease_end: int) -> Ran:
-    """Have the machine powered off at the lease's end and its margin, whatever becomes of us."""
+    """Have the machine powered off at the lease's end and its margin, whatever becomes of us.
+
+    Not ok where the timer could not be moved: it has to be tried again.
+    """
     when = lease_end + configuration.dead_man_margin_seconds
     done = run([DEAD_MAN, "lease", str(when)], 30)
     if not done.ok:

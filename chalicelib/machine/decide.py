@@ -53,7 +53,7 @@ def advance(clocks: Clocks, seen: Seen, now: float) -> Clocks:
 
     The idle clock runs while the machine is in the pool without a job, the unjoined clock while it
     is not in the pool although the collector is there; both stand still while the collector cannot
-    be reached, so that its absence ends no machine.
+    be asked, so that its absence ends no machine.
     """
     step = min(max(0.0, now - clocks.looked_at), LONGEST_STEP)
     collector = clocks.collector if seen.collector is None else seen.collector
@@ -114,7 +114,9 @@ def decide(
     if clocks.joined:
         return Decision("joined")
     if not clocks.collector:
-        return Decision("configured", f"{configuration.collector_host} cannot be reached.")
+        return Decision(
+            "configured", f"{configuration.collector_host} cannot be reached or does not answer."
+        )
     if clocks.joined_once:
         return Decision("configured", "It is not in the collector any more.")
     return Decision("configured")

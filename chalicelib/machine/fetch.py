@@ -28,7 +28,8 @@ def main(arguments: list[str]) -> int:
     """Run the program with `arguments`, once it is there; the dead man's timer bounds the wait."""
     given = Parameters.load()
     metadata = Metadata()
-    while not Path(PROGRAM).exists():
+    whole = program(given)
+    while not whole.exists():
         try:
             machine = connect(given, metadata)
         except MetadataError as error:
@@ -37,8 +38,13 @@ def main(arguments: list[str]) -> int:
             if fetched(given, *machine):
                 break
         time.sleep(5)
-    os.execv(sys.executable, [sys.executable, PROGRAM, *arguments])  # noqa: S606 - no shell wanted
+    os.execv(sys.executable, [sys.executable, str(whole), *arguments])  # noqa: S606 - no shell wanted
     return 1
+
+
+def program(given: Parameters, root: str = "/") -> Path:
+    """Where this annex's program is, or will be."""
+    return Path(root + PROGRAM.format(given.annex_id))
 
 
 def connect(given: Parameters, metadata: Metadata, root: str = "/") -> tuple[S3, Reporter]:
@@ -55,9 +61,9 @@ def fetched(given: Parameters, s3: S3, reporter: Reporter, root: str = "/") -> b
     """Put the program in its place; where that cannot be, the report says why."""
     try:
         found = s3.get(given.key)
-        program = _program(found.body if found else b"")
-        if program:
-            write(File(PROGRAM, program), root)
+        content = _program(found.body if found else b"")
+        if content:
+            write(File(str(program(given)), content), root)
             return True
         problem = "The configuration object holds no program."
     except (S3Error, OSError) as error:

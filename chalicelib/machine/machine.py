@@ -63,9 +63,9 @@ def _booted_at(root: str) -> int:
 class Orders:
     """The annex's configuration, fetched again when it has changed.
 
-    The highest generation ever seen wins. While S3 cannot be read, the lease's end is the later of
-    the one known and the one in the instance's tag, which a renewal moves too. The last
-    configuration is kept on the disk: this program may be restarted while S3 is away.
+    An older generation than one ever seen is ignored. While S3 cannot be read, the lease's end is
+    the later of the one known and the one in the instance's tag, which a renewal moves too. The
+    last configuration is kept on the disk: this program may be restarted while S3 is away.
     """
 
     def __init__(self, machine: Machine) -> None:
@@ -94,7 +94,10 @@ class Orders:
         if found.annex_id != parameters.annex_id:
             self.problem = "The configuration object is another annex's."
             return False
-        if self.current is not None and found.generation <= self.current.generation:
+        known = self.current
+        # The known generation may come again with a fresh token: a sweep can write a renewal's
+        # lease before the client's repeat brings the token.
+        if known is not None and (found.generation < known.generation or found == known):
             return False
         self.current = found
         try:
@@ -111,9 +114,11 @@ class Orders:
 
     def _kept(self) -> Configuration | None:
         try:
-            return Configuration.parse(Path(self._machine.root + KEPT).read_bytes())
+            kept = Configuration.parse(Path(self._machine.root + KEPT).read_bytes())
         except (OSError, BadConfiguration):
             return None
+        # An image made of another annex's machine has that one's.
+        return kept if kept.annex_id == self._machine.parameters.annex_id else None
 
     def _tag(self) -> int:
         try:

@@ -14,6 +14,10 @@ if TYPE_CHECKING:
     from .shell import Run
 
 LOG = "/var/log/condor"
+# What HTCondor's tools say where the collector answered but would not serve us (its error stack:
+# AUTHENTICATE:1003 and 1004, SECMAN:2010). An open port alone shows no collector: the one of
+# condor_shared_port stays open while the collector behind it is down.
+REFUSALS = ("AUTHENTICATE", "Failed to authenticate", "DENIED")
 
 
 class Condor(Enum):
@@ -88,12 +92,17 @@ class Eyes:
         """Whether the collector's port can be reached."""
         return not unreachable([address], self._connect)
 
-    def joined(self) -> bool:
-        """Whether the collector shows a slot of this machine; a refused query is a no."""
+    def joined(self) -> bool | None:
+        """Whether the collector shows a slot of this machine; a refused query is a no.
+
+        None where there was no answer: the collector is down, hangs, or cannot be asked.
+        """
         constraint = f'EC2InstanceID =?= "{self._instance_id}"'
         query = ["condor_status", "-startd", "-constraint", constraint, "-af", "Name"]
         done = self._run(query, 20)
-        return done.ok and bool(done.out.strip())
+        if done.ok:
+            return bool(done.out.strip())
+        return False if any(words in done.out for words in REFUSALS) else None
 
     def _log_folder(self) -> str:
         """Where HTCondor's logs are on this image, relative to the root."""

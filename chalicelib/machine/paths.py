@@ -4,7 +4,8 @@ from __future__ import annotations
 
 HOME = "/usr/local/lib/htcondor-annex"
 PARAMETERS = HOME + "/parameters.json"
-PROGRAM = HOME + "/annex.pyz"
+# By the annex's id: an image made of another annex's machine has that one's program.
+PROGRAM = HOME + "/{}.pyz"
 DEAD_MAN = HOME + "/dead-man"
 # Survives a reboot: the lease's end as last renewed (the dead man's script reads it at each boot).
 STATE = "/var/lib/htcondor-annex"
@@ -14,6 +15,7 @@ RUN = "/run/htcondor-annex"
 JOINED = RUN + "/joined"
 CONFIGURED = RUN + "/configured"
 CLOCKS = RUN + "/clocks.json"
-EVENTS = STATE + "/events.json"
+# By the instance's id: an image made of an annex's machine has that machine's events.
+EVENTS = STATE + "/events-{}.json"
 # The configuration object as last read: secret.
 KEPT = STATE + "/configuration.json"

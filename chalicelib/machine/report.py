@@ -33,6 +33,7 @@ class Reporter:
         self._put = put
         self._now = now
         self._root = root
+        self._path = EVENTS.format(instance_id)
         self._events = self._earlier()
         self._written = True
 
@@ -66,13 +67,13 @@ class Reporter:
     def _earlier(self) -> list[dict[str, str]]:
         """The events before this program was restarted."""
         try:
-            events = json.loads(Path(self._root + EVENTS).read_text(encoding="utf-8"))
+            events = json.loads(Path(self._root + self._path).read_text(encoding="utf-8"))
             return events if isinstance(events, list) else []
         except (OSError, ValueError):
             return []
 
     def _keep(self) -> None:
         try:
-            write(File(EVENTS, json.dumps(self._events).encode(), 0o600), self._root)
+            write(File(self._path, json.dumps(self._events).encode(), 0o600), self._root)
         except OSError as error:
             log(error)

@@ -61,9 +61,10 @@ class Watcher:
         while True:
             if self._now() >= self._poll_at:
                 configuration = self._poll(configuration)
-            if self._orders.lease_end != self._lease_armed:
-                arm(self._run, configuration, self._orders.lease_end)
-                self._lease_armed = self._orders.lease_end
+            lease_end = self._orders.lease_end
+            # What fails is tried again at the next look: the old timer may still be there.
+            if lease_end != self._lease_armed and arm(self._run, configuration, lease_end).ok:
+                self._lease_armed = lease_end
             seen = self._see(configuration)
             decision = self._judge(configuration, seen)
             if decision.leave:
@@ -93,6 +94,8 @@ class Watcher:
             collector = self._eyes.collector(configuration.collector_host)
             if collector:
                 joined = self._eyes.joined()
+                # A port without an answer is no collector.
+                collector = joined is not None
             self._ask_at = self._now() + (JOINED_SECONDS if joined else JOINING_SECONDS)
         return Seen(
             self._eyes.condor(), self._eyes.jobs(), self._eyes.last_job_trace(), collector, joined

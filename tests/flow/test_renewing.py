@@ -120,6 +120,30 @@ def test_renewal_whose_object_could_not_be_written_is_finished_by_its_repeat(
     assert configuration.token == "fresh"
 
 
+def test_fresh_token_comes_with_a_repeat_after_a_sweep_has_written_the_new_lease(
+    world: World,
+) -> None:
+    world.start()
+
+    def watch(point: str) -> None:
+        if point == "before configs.write":
+            raise AwsUnavailable("S3")
+
+    world.faults.watch = watch
+    body = {"request_id": world.new_request_id(), "duration_seconds": 7200, "token": "fresh"}
+    assert world.call("PATCH", "/annexes/{name}", body, name="foo").status == 503
+    world.faults.disarm()
+    world.sweep()
+    swept = world.configuration()
+    assert world.call("PATCH", "/annexes/{name}", body, name="foo").status == 200
+    repeated = world.configuration()
+    assert swept is not None
+    assert repeated is not None
+    # A machine has to take the second object too, although its generation is not a new one.
+    assert swept.generation == repeated.generation == 2
+    assert (swept.token == "fresh", repeated.token) == (False, "fresh")
+
+
 def test_lost_configuration_object_does_not_stop_a_renewal(world: World) -> None:
     world.start()
     world.configs.objects.clear()

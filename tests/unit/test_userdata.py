@@ -215,9 +215,10 @@ class Image:
             assert time.monotonic() < give_up, f"{words!r} was not run"
             time.sleep(0.01)
 
-    def dead_man(self, *args: object) -> list[str]:
+    def dead_man(self, *args: object, code: int = 0) -> list[str]:
         self.noted.write_text("")
-        self.run(f"{self.root}/usr/local/lib/htcondor-annex/dead-man", *map(str, args))
+        dead_man = f"{self.root}/usr/local/lib/htcondor-annex/dead-man"
+        assert self.run(dead_man, *map(str, args)) == code
         return self.noted.read_text().splitlines()
 
 
@@ -250,7 +251,7 @@ def test_the_dead_mans_timer_is_armed_for_the_lease_and_for_the_boot(image: Imag
 
 
 def test_the_timer_in_the_first_part_is_the_leases_end_and_its_margin() -> None:
-    assert f"lease={LEASE_END + 300} ;;" in script(0)
+    assert f"lease={LEASE_END + 300}\n" in script(0)
 
 
 def test_the_old_timer_goes_when_the_new_one_is_there(image: Image) -> None:
@@ -258,15 +259,27 @@ def test_the_old_timer_goes_when_the_new_one_is_there(image: Image) -> None:
     new = next(n for n, line in enumerate(lines) if line.startswith("systemd-run"))
     old = lines.index("systemctl stop htcondor-annex-lease-3999999999.timer")
     assert new < old
-    deadline = image.root / "var/lib/htcondor-annex/deadline"
+    deadline = image.root / f"var/lib/htcondor-annex/deadline-{NOW}"
     assert deadline.read_text() == f"{NOW + 60}\n"
 
 
 def test_a_timer_that_cannot_be_armed_leaves_the_old_one_and_adds_a_shutdown(image: Image) -> None:
     image.stub("systemd-run", "exit 1")
-    lines = image.dead_man("lease", NOW + 60)
+    lines = image.dead_man("lease", NOW + 60, code=1)
     assert not any(line.startswith("systemctl stop") for line in lines)
     image.wait_for_note("shutdown -P +")
+
+
+def test_a_timer_armed_after_all_takes_the_shutdown_back_and_nobody_elses(image: Image) -> None:
+    image.stub("systemd-run", "exit 1")
+    image.dead_man("lease", NOW + 60, code=1)
+    image.wait_for_note("shutdown -P +")
+    image.stub("systemd-run")
+    lines = image.dead_man("lease", NOW + 60)
+    assert lines.index("shutdown -c") > lines.index(
+        next(line for line in lines if line.startswith("systemd-run"))
+    )
+    assert "shutdown -c" not in image.dead_man("lease", NOW + 120)
 
 
 def test_an_image_without_systemd_run_is_shut_down_all_the_same(image: Image) -> None:
@@ -279,7 +292,7 @@ def test_an_image_without_systemd_run_is_shut_down_all_the_same(image: Image) ->
         timeout=60,
         env={"PATH": f"{image.bin}:{_few_commands(image.root)}"},
     )
-    assert done.returncode == 0
+    assert done.returncode == 1
     image.wait_for_note("shutdown -P +")
 
 
@@ -318,13 +331,29 @@ def test_the_boot_timer_spares_a_machine_that_has_joined(image: Image) -> None:
 def test_a_reboot_arms_the_renewed_lease_and_not_the_first(image: Image) -> None:
     image.dead_man("lease", NOW + 5000)
     image.noted.write_text("")
-    image.run(text=script(0))
+    parameters = image.root / "usr/local/lib/htcondor-annex/parameters.json"
+    parameters.touch()
+    image.run(text=script(0).replace(str(LEASE_END + 300), str(NOW)))
     assert f"--on-calendar=@{NOW + 5000}" in image.noted.read_text()
+    assert parameters.exists()
+
+
+def test_an_image_of_another_annexs_machine_brings_neither_its_lease_nor_its_parameters(
+    image: Image,
+) -> None:
+    image.dead_man("lease", NOW + 5000)
+    image.noted.write_text("")
+    parameters = image.root / "usr/local/lib/htcondor-annex/parameters.json"
+    parameters.touch()
+    image.run(text=script(0).replace(str(LEASE_END + 300), str(NOW + 77)))
+    assert f"--on-calendar=@{NOW + 77}" in image.noted.read_text()
+    # Its service is enabled in the image: it must not follow the other annex's orders.
+    assert not parameters.exists()
 
 
 @pytest.mark.parametrize("kept", ["", "soon", "-1", "12 34"])
 def test_a_damaged_renewal_falls_back_to_the_first_lease(image: Image, kept: str) -> None:
-    (image.root / "var/lib/htcondor-annex/deadline").write_text(kept)
+    (image.root / f"var/lib/htcondor-annex/deadline-{NOW}").write_text(kept)
     image.noted.write_text("")
     image.run(text=script(0).replace(str(LEASE_END + 300), str(NOW)))
     assert f"--on-calendar=@{NOW}" in image.noted.read_text()

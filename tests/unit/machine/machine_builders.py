@@ -150,7 +150,7 @@ class Looks(Eyes):
         self.running = 0
         self.trace = 0.0
         self.reachable = True
-        self.in_pool = True
+        self.in_pool: bool | None = True
         self.asked: list[str] = []
 
     def condor(self) -> Condor:
@@ -166,7 +166,7 @@ class Looks(Eyes):
         self.asked.append(address)
         return self.reachable
 
-    def joined(self) -> bool:
+    def joined(self) -> bool | None:
         return self.in_pool
 
     def startd_address(self) -> str:

@@ -10,6 +10,8 @@ if TYPE_CHECKING:
 
     from chalicelib.machine.configuration import Configuration
 
+from dataclasses import replace
+
 import pytest
 from machine_builders import (
     BOOT,
@@ -27,10 +29,10 @@ from machine_builders import (
 )
 
 from chalicelib.machine.bootstrap import Bootstrap, GiveUp
-from chalicelib.machine.fetch import connect, fetched
+from chalicelib.machine.fetch import connect, fetched, program
 from chalicelib.machine.machine import LEASE_TAG, Orders, meet
 from chalicelib.machine.metadata import Metadata
-from chalicelib.machine.paths import CONFIGURED, PROGRAM
+from chalicelib.machine.paths import CONFIGURED
 from chalicelib.machine.shell import Ran
 
 
@@ -39,7 +41,7 @@ class World:
 
     def __init__(self, root: Path, **changes: Any) -> None:
         self.root = root
-        (root / "etc/condor/config.d").mkdir(parents=True)
+        (root / "etc/condor/config.d").mkdir(parents=True, exist_ok=True)
         self.bucket = Bucket()
         self.bucket.configure(**changes)
         self.clock = Clock(BOOT + 10)
@@ -49,6 +51,7 @@ class World:
         self.programs = {"condor_master"}
         self.closed = set()
         self.tried = []
+        self.wall_clock_set = 0.0
 
     def connect(self, host: str, port: int, seconds: float) -> None:
         self.tried.append(f"{host}:{port}")
@@ -63,6 +66,7 @@ class World:
             connect=self.connect,
             which=lambda name: name if name in self.programs else None,
             now=self.clock,
+            monotonic=lambda: self.clock() - self.wall_clock_set,
             sleep=self.clock.sleep,
         ).run()
 
@@ -101,6 +105,40 @@ def test_an_address_out_of_reach_is_named_at_once_and_given_up_in_the_end(tmp_pa
     assert 600 <= world.clock.now - BOOT - 10 <= 610
     assert reports(world.bucket)[1][1].startswith("ap.pool.example:9618 cannot be reached")
     assert not any("restart condor" in line for line in world.commands.lines())
+
+
+def test_a_wall_clock_set_ahead_takes_nothing_of_the_wait_for_the_pool(tmp_path: Path) -> None:
+    world = World(tmp_path)
+
+    def closed_at_first(host: str, port: int, seconds: float) -> None:
+        if not world.wall_clock_set:
+            world.wall_clock_set = 1200.0
+            world.clock.now += 1200
+            raise TimeoutError("timed out")
+
+    world.connect = closed_at_first
+    world.bootstrap()
+    assert reports(world.bucket)[-1] == ("configured", "")
+
+
+def test_a_rebooted_machine_does_not_wait_for_a_pool_that_is_away(tmp_path: Path) -> None:
+    World(tmp_path).bootstrap()
+    rebooted = World(tmp_path)
+    rebooted.closed = {"cm.pool.example"}
+    rebooted.bootstrap()
+    assert rebooted.clock.now == BOOT + 10
+    assert ("booting", "cm.pool.example:9618 cannot be reached from this machine (timed out).") in (
+        reports(rebooted.bucket)
+    )
+    assert rebooted.commands.lines()[-1] == "systemctl restart condor.service"
+
+
+def test_a_machine_that_was_never_set_up_keeps_its_limit_over_a_crash(tmp_path: Path) -> None:
+    World(tmp_path).orders.poll()
+    again = World(tmp_path)
+    again.closed = {"ap.pool.example"}
+    with pytest.raises(GiveUp, match="cannot be reached"):
+        again.bootstrap()
 
 
 def test_a_stop_is_heard_while_waiting_for_the_pool(tmp_path: Path) -> None:
@@ -164,7 +202,7 @@ def test_the_program_comes_with_the_configuration(tmp_path: Path) -> None:
     bucket.configure(program="UEsFBg==")
     reporter = machine(tmp_path, bucket, clock).reporter
     assert fetched(PARAMETERS, bucket, reporter, str(tmp_path))
-    assert (tmp_path / PROGRAM.lstrip("/")).read_bytes() == b"PK\x05\x06"
+    assert program(PARAMETERS, str(tmp_path)).read_bytes() == b"PK\x05\x06"
 
 
 @pytest.mark.parametrize(
@@ -204,6 +242,23 @@ def test_the_higher_generation_wins(tmp_path: Path) -> None:
     assert orders.current.ending
 
 
+def test_a_known_generation_with_another_token_is_news_and_the_same_again_is_not(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    bucket.configure(generation=2)
+    orders = Orders(machine(tmp_path, bucket, Clock()))
+    orders.poll()
+    bucket.configure(generation=2, token="fresh")
+    assert orders.poll()
+    assert orders.current.token == "fresh"
+    bucket.configure(generation=2, token="fresh", of_a_newer_control_plane=1)
+    assert not orders.poll()
+    bucket.configure(generation=1, token="old")
+    assert not orders.poll()
+    assert orders.current.token == "fresh"
+
+
 def test_another_annexs_configuration_is_none(tmp_path: Path) -> None:
     bucket = Bucket()
     bucket.configure(annex_id="annex-2")
@@ -221,6 +276,31 @@ def test_the_last_configuration_outlives_the_program_and_s3(tmp_path: Path) -> N
     assert again.current.generation == 3
     kept = tmp_path / "var/lib/htcondor-annex/configuration.json"
     assert kept.stat().st_mode & 0o777 == 0o600
+
+
+def test_an_image_of_another_annexs_machine_brings_none_of_its_configuration(
+    tmp_path: Path,
+) -> None:
+    bucket = Bucket()
+    bucket.configure(annex_id="annex-0", generation=7)
+    kept = tmp_path / "var/lib/htcondor-annex/configuration.json"
+    kept.parent.mkdir(parents=True)
+    kept.write_bytes(bucket.objects[PARAMETERS.key])
+    bucket.configure(generation=1)
+    orders = Orders(machine(tmp_path, bucket, Clock()))
+    assert orders.current is None
+    assert orders.poll()
+    assert orders.current.annex_id == PARAMETERS.annex_id
+
+
+def test_an_image_of_another_annexs_machine_brings_no_program(tmp_path: Path) -> None:
+    bucket, clock = Bucket(), Clock()
+    bucket.configure(program="UEsFBg==")
+    reporter = machine(tmp_path, bucket, clock).reporter
+    theirs = replace(PARAMETERS, annex_id="annex-0")
+    assert fetched(theirs, bucket, reporter, str(tmp_path))
+    assert program(theirs, str(tmp_path)).exists()
+    assert not program(PARAMETERS, str(tmp_path)).exists()
 
 
 def test_while_s3_is_away_a_renewal_shows_in_the_tag(tmp_path: Path) -> None:

@@ -105,9 +105,14 @@ class TestReporter:
         again.say("ending", "x")
         assert reports(bucket) == [("joined", ""), ("ending", "x")]
 
+    def test_an_image_of_another_machine_brings_none_of_its_events(self, tmp_path: Path) -> None:
+        bucket = Bucket()
+        Reporter("i-1", lambda body: bucket.put("x", body), Clock(), str(tmp_path)).say("ending")
+        assert self.reporter(bucket, tmp_path).phase == ""
+
     @pytest.mark.parametrize("kept", ["", "{}", "[", "3"])
     def test_a_damaged_past_is_no_past(self, tmp_path: Path, kept: str) -> None:
-        path = tmp_path / EVENTS.lstrip("/")
+        path = tmp_path / EVENTS.format(INSTANCE).lstrip("/")
         path.parent.mkdir(parents=True)
         path.write_text(kept)
         assert self.reporter(Bucket(), tmp_path).phase == ""
@@ -268,10 +273,33 @@ def test_the_last_job_left_its_trace_in_a_slots_log(tmp_path: Path) -> None:
     [
         (Ran(0, "slot1@ip-10-0-0-1@i-0.alice.annex\n"), True),
         (Ran(0, ""), False),
-        (Ran(1, "Failed to authenticate"), False),
+        (
+            Ran(
+                1,
+                "Error: communication error\n"
+                "AUTHENTICATE:1003:Failed to authenticate with any method\n"
+                "AUTHENTICATE:1004:Failed to authenticate using IDTOKENS\n",
+            ),
+            False,
+        ),
+        (
+            Ran(1, 'SECMAN:2010:Received "DENIED" from server for user unauthenticated@unmapped'),
+            False,
+        ),
+        # Behind condor_shared_port a collector that is down closes the connection, or says nothing.
+        (
+            Ran(
+                1,
+                "Error: communication error\nSECMAN:2007:Failed to received post-auth ClassAd\n",
+            ),
+            None,
+        ),
+        (Ran(1, "CEDAR:6001:Failed to connect to <10.0.0.9:9618>"), None),
+        (Ran(TIMED_OUT, "condor_status did not end within 20 s"), None),
+        (Ran(NOT_FOUND, "condor_status: No such file or directory"), None),
     ],
 )
-def test_being_in_the_pool_is_what_the_collector_says(answer: Ran, joined: bool) -> None:
+def test_being_in_the_pool_is_what_the_collector_says(answer: Ran, joined: bool | None) -> None:
     commands = Commands(condor_status=answer)
     assert Eyes(commands, INSTANCE).joined() is joined
     assert f'EC2InstanceID =?= "{INSTANCE}"' in commands.seen[0]

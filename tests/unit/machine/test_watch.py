@@ -166,6 +166,16 @@ def test_the_collectors_absence_ends_nothing_but_the_lease_does(tmp_path: Path) 
     assert world.age >= HOUR - 65
 
 
+def test_a_collector_that_does_not_answer_behind_an_open_port_ends_nothing_either(
+    tmp_path: Path,
+) -> None:
+    world = World(tmp_path)
+    world.at(60, lambda: setattr(world.eyes, "in_pool", None))
+    assert "lease ends" in world.watch()
+    assert world.age >= HOUR - 65
+    assert (tmp_path / JOINED.lstrip("/")).exists()
+
+
 def test_the_collector_is_asked_rarely_once_joined(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.eyes.running = 1
@@ -201,3 +211,12 @@ def test_a_timer_that_cannot_be_moved_is_no_reason_to_stop(tmp_path: Path) -> No
     world = World(tmp_path)
     world.commands = Commands(**{"dead-man": Ran(1, "no systemd")})
     assert "no job" in world.watch()
+
+
+def test_a_timer_that_could_not_be_moved_is_moved_at_the_next_look(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    world.commands.answers["dead-man"] = Ran(1, "no systemd")
+    world.at(17, world.commands.answers.clear)
+    world.watch()
+    armed = [line for line in world.commands.lines() if "dead-man lease" in line]
+    assert len(armed) == 3  # at 10 and 15 s in vain, at 20 s for good
