@@ -13,6 +13,7 @@ class ClientError(Exception):
 
     exit = Exit.UNEXPECTED
     code = "Unexpected"
+    told = False  # the control plane itself said so, and thus knows what became of the request
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from annex_client.context import Completed
 from annex_client.exits import Exit
 from plane import error
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from world import FakePlane, World
 
 OUT_OF_ORDER = error(503, "AwsUnavailable", "AWS did not answer for demo.")
+BAD_KEYS = (403, {"message": "The security token included in the request is expired"})
 
 
 def test_a_dropped_connection_is_repeated_with_the_same_request(
@@ -88,6 +90,48 @@ def test_growing_twice_on_purpose_is_two_requests(world: World, plane: FakePlane
         world.annex_client("start", "demo", "--grow", "--yes")
     assert len({call.body["request_id"] for call in plane.sent("POST")}) == 2
     assert len(plane.annexes["demo"]["instances"]) == 3
+
+
+@pytest.mark.parametrize("trouble", ["keys", "tools"])
+def test_a_repeat_that_does_not_arrive_forgets_nothing(
+    trouble: str, world: World, plane: FakePlane
+) -> None:
+    world.annex_client("start", "demo", "--yes")
+    grow = ("start", "demo", "--grow", "--yes")
+    plane.next_answers = [None, "drop", *[OUT_OF_ORDER] * 4]  # carried out, and nobody said so
+    assert world.annex_client(*grow).status == Exit.AWS_TROUBLE
+    if trouble == "keys":
+        plane.next_answers = [None, BAD_KEYS]
+        assert world.annex_client(*grow).status == Exit.REFUSED
+    else:
+        world.tools.answers["condor_token_create"] = Completed(1, "", "no")
+        assert world.annex_client(*grow).status == Exit.POOL_TROUBLE
+        world.tools.answers.clear()
+    assert world.annex_client(*grow).status == Exit.DONE
+    assert len(plane.annexes["demo"]["instances"]) == 2
+    assert list((world.condor / "annex" / "requests").iterdir()) == []
+
+
+def test_a_refusal_after_a_lost_try_does_not_mean_that_nothing_was_done(
+    world: World, plane: FakePlane
+) -> None:
+    plane.add("demo")
+    grow = ("start", "demo", "--grow", "--yes")
+    plane.next_answers = [None, "drop", BAD_KEYS]
+    done = world.annex_client(*grow)
+    assert done.status == Exit.AWS_TROUBLE
+    assert "It is not known whether demo was started" in done.err
+    assert world.annex_client(*grow).status == Exit.DONE
+    assert len(plane.annexes["demo"]["instances"]) == 2
+
+
+def test_a_first_request_that_was_refused_leaves_nothing_behind(
+    world: World, plane: FakePlane
+) -> None:
+    plane.next_answers = [BAD_KEYS]
+    assert world.annex_client("start", "demo", "--yes").status == Exit.REFUSED
+    assert list((world.condor / "annex" / "requests").iterdir()) == []
+    assert not (world.condor / "annex" / "keys" / "annex-demo-admin").exists()
 
 
 def test_ctrl_c_while_the_request_is_under_way_can_be_asked_about(

@@ -200,9 +200,11 @@ def _send(
             code=trouble.code,
         ) from None
     except ClientError as error:
-        request.answered()
-        if key is not None and key.made:
-            admin_key.forget(context, body["name"])
+        # Nothing sent, or refused on the way, says nothing about what an earlier run sent.
+        if error.told or not request.repeated:
+            request.answered()
+            if key is not None and key.made:
+                admin_key.forget(context, body["name"])
         if error.code == "AlreadyThere":
             error.message += "  With --grow the machines are added to it."
         raise
