@@ -151,12 +151,24 @@ def test_ctrl_c_while_the_request_is_under_way_can_be_asked_about(
     assert len({call.body["request_id"] for call in plane.sent("POST")}) == 1
 
 
-def test_a_renewal_is_repeated_with_the_same_id_too(world: World, plane: FakePlane) -> None:
+def test_a_renewal_counts_from_now_so_each_run_is_a_request_of_its_own(
+    world: World, plane: FakePlane
+) -> None:
     plane.add("demo")
     plane.next_answers = [OUT_OF_ORDER] * 5
     assert world.annex_client("renew", "demo", "--duration", "2").status == Exit.AWS_TROUBLE
+    first = {call.body["request_id"] for call in plane.sent("PATCH")}
+    assert len(first) == 1
+    assert not (world.condor / "annex" / "requests").exists()
     assert world.annex_client("renew", "demo", "--duration", "2").status == Exit.DONE
-    assert len({call.body["request_id"] for call in plane.sent("PATCH")}) == 1
+    assert plane.sent("PATCH")[-1].body["request_id"] not in first
+
+
+def test_a_renewal_tells_of_the_end_that_was_answered(world: World, plane: FakePlane) -> None:
+    plane.add("demo")
+    world.clock.sleep(3600)  # the fake counts from its own start
+    done = world.annex_client("renew", "demo", "--duration", "2")
+    assert "ends at 2026-11-24 18:00:00 UTC, 1.00 hours from now." in done.out
 
 
 def test_where_nobody_listens_two_tries_are_enough(world: World) -> None:

@@ -147,9 +147,7 @@ def _not_started(session: Session, options: StartOptions) -> Exit:
 
 
 def _dry_run(session: Session, body: dict[str, Any], token: tokens.Token) -> Exit:
-    import uuid  # noqa: PLC0415 - only here
-
-    request_id = str(uuid.UUID(bytes=session.context.random_bytes(16), version=4))
+    request_id = pending.new_id(session.context)
     answer = session.api.start(
         {**body, "token": token.text, "request_id": request_id, "dry_run": True}
     )
