@@ -57,6 +57,13 @@ class AwsTrouble(ClientError):
     code = "AwsTrouble"
 
 
+def unsure(trouble: AwsTrouble, sentence: str) -> AwsTrouble:
+    """The same trouble while something was to be changed: `sentence` says what is not known."""
+    if trouble.code == "NotDeployed":
+        return trouble  # nobody is there who could have done anything
+    return type(trouble)(f"{trouble.message}  {sentence}", code=trouble.code)
+
+
 class PoolTrouble(ClientError):
     """The collector, the schedd or HTCondor's own tools cannot be used."""
 

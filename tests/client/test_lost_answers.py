@@ -171,6 +171,25 @@ def test_a_renewal_tells_of_the_end_that_was_answered(world: World, plane: FakeP
     assert "ends at 2026-11-24 18:00:00 UTC, 1.00 hours from now." in done.out
 
 
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["renew", "demo", "--duration", "2"], "It is not known whether demo was renewed"),
+        (["stop", "demo", "--yes"], "It is not known whether demo is ending"),
+    ],
+)
+@pytest.mark.parametrize("last", ["drop", OUT_OF_ORDER])
+def test_after_a_lost_answer_the_same_command_may_be_given_again(
+    argv: list[str], sentence: str, last: object, world: World, plane: FakePlane
+) -> None:
+    plane.add("demo")
+    plane.next_answers = [last] * 5
+    done = world.annex_client(*argv)
+    assert done.status == Exit.AWS_TROUBLE
+    assert f"{sentence}: the same command may be given again." in done.err
+    assert world.annex_client(*argv).status == Exit.DONE
+
+
 def test_where_nobody_listens_two_tries_are_enough(world: World) -> None:
     world.environ["AWS_ENDPOINT_URL_EXECUTE_API"] = "http://127.0.0.1:1"
     done = world.annex_client("status")

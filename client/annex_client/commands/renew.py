@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from annex_client import admin_key, inputs, pending, tokens
-from annex_client.errors import AwsTrouble, ClientError, Interrupted, NotFound
+from annex_client.errors import AwsTrouble, ClientError, Interrupted, NotFound, unsure
 from annex_client.exits import Exit
 from annex_client.render import plural
 
@@ -53,8 +53,11 @@ def run(session: Session, options: RenewOptions) -> Exit:
             f"There is no annex {name} of yours to renew.  'annex-client status' lists those there"
             " are; 'annex-client start' starts one."
         ) from None
-    except AwsTrouble:
-        raise
+    except AwsTrouble as trouble:
+        raise unsure(
+            trouble,
+            f"It is not known whether {name} was renewed: the same command may be given again.",
+        ) from None
     except ClientError as error:
         if "shorten" in error.message and not options.shorten:
             error.message += f"  'annex-client renew {name} --duration ... --shorten' does that."

@@ -13,6 +13,7 @@ from annex_client.errors import (
     Interrupted,
     NotFound,
     Refused,
+    unsure,
 )
 from annex_client.exits import Exit
 from annex_client.render import plural
@@ -190,12 +191,10 @@ def _send(
             f"client status {body['name']}' shows what there is."
         ) from None
     except AwsTrouble as trouble:
-        if trouble.code == "NotDeployed":
-            raise  # nobody is there who could have started anything
-        raise type(trouble)(
-            f"{trouble.message}  It is not known whether {body['name']} was started: the same"
-            " command within the hour asks for the answer and starts nothing twice.",
-            code=trouble.code,
+        raise unsure(
+            trouble,
+            f"It is not known whether {body['name']} was started: the same command within the hour"
+            " asks for the answer and starts nothing twice.",
         ) from None
     except ClientError as error:
         # Nothing sent, or refused on the way, says nothing about what an earlier run sent.
