@@ -62,6 +62,24 @@ def test_a_lost_start_is_not_mistaken_for_a_wish_to_grow(
     assert len(plane.annexes["demo"]["instances"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("state", "became"), [("terminated", "has ended meanwhile"), ("terminating", "is ending")]
+)
+def test_an_annex_that_ended_before_its_answer_came_is_not_announced(
+    state: str, became: str, world: World, plane: FakePlane
+) -> None:
+    plane.next_answers = ["drop", *[OUT_OF_ORDER] * 4]  # carried out, and nobody said so
+    assert world.annex_client("start", "demo", "--yes").status == Exit.AWS_TROUBLE
+    plane.annexes["demo"].update(state=state, reason="stopped by its owner.")
+    done = world.annex_client("start", "demo", "--yes", "--wait")
+    assert done.status == Exit.CONFLICT
+    assert "Annex started" not in done.out
+    assert (
+        f"demo was started with 1 of 1 machine, and {became}: stopped by its owner."
+        "  Nothing was started now."
+    ) in done.out
+
+
 def test_the_same_id_twice_gets_the_first_answer(world: World, plane: FakePlane) -> None:
     words = ("-annex-name", "demo", "-count", "1", "-request-id", "by-hand", "-yes")
     for _ in range(2):

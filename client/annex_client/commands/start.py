@@ -228,6 +228,8 @@ def _asked(
 def _told(session: Session, options: StartOptions, answer: Started, live: Annex | None) -> Exit:
     """Say what was started, and wait for it if asked to."""
     out, name = session.out, options.name
+    if not answer.annex.live and not answer.pending:
+        return _told_of_the_end(session, answer)
     before = 0 if live is None else len(live.alive)
     status = Exit.DONE
     if answer.pending:
@@ -257,6 +259,21 @@ def _told(session: Session, options: StartOptions, answer: Started, live: Annex 
             out.say(f"{machine.instance.instance_id}: {machine.reason}")
     out.facts({**_facts(answer), "annex": whole.as_json(), "joined": whole.joined})
     return status if whole.joined >= wanted else Exit.PARTLY
+
+
+def _told_of_the_end(session: Session, answer: Started) -> Exit:
+    """The answer that was lost came so late that the annex is over, or soon will be."""
+    annex = answer.annex
+    became = "has ended meanwhile" if annex.over else "is ending"
+    why = f": {annex.reason.rstrip('.')}" if annex.reason else ""
+    session.out.say(
+        f"{annex.name} was started with {answer.started} of {plural(answer.asked, 'machine')}, and"
+        f" {became}{why}.  Nothing was started now."
+    )
+    for note in answer.notes:
+        session.out.say(note)
+    session.out.facts(_facts(answer))
+    return Exit.CONFLICT
 
 
 def _facts(answer: Started, *, dry_run: bool = False) -> dict[str, Any]:
