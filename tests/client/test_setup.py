@@ -378,6 +378,24 @@ def test_teardown_ends_every_machine_and_removes_everything(aws: World) -> None:
     assert "'chalice delete'" in done.out
 
 
+def test_teardown_waits_for_a_sweep_that_may_still_launch(aws: World) -> None:
+    """A sweep launches for 45 s, and its last call may take twenty more."""
+    deploy()
+    aws.annex_client("setup")
+    slept = aws.clock.slept
+
+    def late() -> None:
+        if not launched and aws.clock.slept - slept >= 75:
+            launch(1)
+            launched.append(True)
+
+    launched: list[bool] = []
+    aws.clock.while_asleep = late
+    assert aws.annex_client("teardown", "--yes").status == Exit.DONE
+    assert launched
+    assert states() == ["terminated"]
+
+
 def test_teardown_touches_no_machine_of_others(aws: World) -> None:
     deploy()
     aws.annex_client("setup")

@@ -28,8 +28,10 @@ _POLL_SECONDS = 3
 _MACHINES_POLLS = 200  # ten minutes
 _STACK_POLLS = 300
 _BATCH = 200
-# What a start or sweep that is under way needs to finish its calls to EC2.
-_IN_FLIGHT_SECONDS = 30
+# What a sweep that is under way may still launch: it begins no annex after 45 s, and the last call
+# to EC2 with its repetition takes twenty more. A start (29 s) has long ended by then. No
+# reserved concurrency would shorten this: it keeps a run from beginning, and ends none.
+_IN_FLIGHT_SECONDS = 75
 MACROS = (
     "ANNEX_DEFAULT_AWS_REGION",
     "ANNEX_DEFAULT_API_URL",
