@@ -438,14 +438,31 @@ def test_setup_after_a_teardown_opens_what_it_closed(aws: World) -> None:
     assert [rule["State"] for rule in boto3.client("events").list_rules()["Rules"]] == ["ENABLED"]
 
 
-def test_ctrl_c_during_setup_says_how_to_go_on(aws: World) -> None:
+@pytest.mark.parametrize("where", ["at the question", "before the question"])
+def test_ctrl_c_before_anything_is_torn_down_asks_for_no_second_run(
+    where: str, aws: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy()
+    launch(1)
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if where == "before the question":
+            patched.setattr("botocore.paginate.Paginator.paginate", interrupt)
+        done = aws.annex_client("teardown", typed=None)
+    assert done.status == Exit.INTERRUPTED
+    assert "teardown again" not in done.err
+    assert states() == ["running"]
+
+
+def test_ctrl_c_during_teardown_says_how_to_go_on(aws: World) -> None:
     deploy()
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    done = aws.annex_client("teardown", typed=None)
-    assert done.status == Exit.INTERRUPTED
     aws.clock.while_asleep = interrupt
     launch(1)
     done = aws.annex_client("teardown", "--yes")
