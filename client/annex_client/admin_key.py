@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import base64
 import os
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 # Text, so that no version of HTCondor stops reading at a zero byte; 288 random bits.
 _RANDOM_BYTES = 36
 _CREATE_SECONDS = 30
+_KEY_SECONDS = 365 * 86400  # since the last token was made with it; no lease is that long
 
 
 @dataclass(frozen=True)
@@ -79,6 +81,9 @@ def write_token(context: Context, key: AdminKey, *, lifetime_seconds: int) -> No
         said = " ".join(done.stderr.split())[:300] or "no reason given"
         raise PoolTrouble(f"condor_token_create could not make the annex's admin token: {said}.")
     _write_private(_token_path(context, key.name), found[-1].encode() + b"\n")
+    used = context.clock.now().timestamp()
+    with suppress(OSError):
+        os.utime(key.path, (used, used))
 
 
 def forget(context: Context, annex_name: str) -> None:
@@ -89,19 +94,27 @@ def forget(context: Context, annex_name: str) -> None:
 
 
 def forget_expired(context: Context) -> None:
-    """Remove what belongs to annexes whose admin token has run out; trouble is no trouble here."""
+    """Remove admin tokens that have run out, and keys unused for a year; trouble is none here.
+
+    A key stays longer than its token: the annex may have been renewed from another host, and lives
+    on with this very key.
+    """
+    now = context.clock.now()
     try:
         kept = [path.name for path in _keys(context).iterdir()]
     except OSError:
         return
     for name in kept:
-        annex_name = name[len("annex-") : -len("-admin")]
         try:
-            token = tokens.read(_token_path(context, name).read_text(encoding="utf-8").strip())
+            if now.timestamp() - (_keys(context) / name).stat().st_mtime > _KEY_SECONDS:
+                forget(context, name[len("annex-") : -len("-admin")])
+                continue
+            path = _token_path(context, name)
+            token = tokens.read(path.read_text(encoding="utf-8").strip())
+            if token.expires_at is not None and token.expires_at < now:
+                path.unlink()
         except (OSError, UnicodeDecodeError, ClientError):
             continue
-        if token.expires_at is not None and token.expires_at < context.clock.now():
-            forget(context, annex_name)
 
 
 def forget_all(context: Context) -> None:

@@ -128,6 +128,7 @@ class Api:
         self, method: str, path: str, body: dict[str, Any] | None = None, annex: str | None = None
     ) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
+        unsure = False
         for tries, pause in enumerate((*_PAUSES, None)):
             try:
                 status, answer = self._send(method, path, data)
@@ -138,7 +139,12 @@ class Api:
                 if status < 400:  # noqa: PLR2004 - HTTP's own
                     return self._parsed(answer)
                 if status not in _AGAIN or pause is None:
-                    raise error_of(status, answer, annex)
+                    error = error_of(status, answer, annex)
+                    if unsure and not error.told and not isinstance(error, AwsTrouble):
+                        # An earlier try of this request may have been carried out nevertheless.
+                        raise Unanswered(error.message)
+                    raise error
+            unsure = method != "GET"
             self._clock.sleep(pause)
         raise AssertionError  # the last turn returns or raises
 
@@ -201,10 +207,12 @@ def error_of(status: int, answer: bytes, annex: str | None = None) -> ClientErro
         if _no_such_api(status, body):
             return AwsTrouble(_NO_API, code="NotDeployed")
         code, message = "", _gateway_message(status, body)
-    if code in ("NoCapacity", "QuotaExceeded"):
-        return Refused(message, code=code)
     kind = _KINDS.get(status, ClientError if status < 500 else AwsTrouble)  # noqa: PLR2004
-    return kind(message, code=code or None)
+    if code in ("NoCapacity", "QuotaExceeded"):
+        kind = Refused
+    error = kind(message, code=code or None)
+    error.told = bool(code)
+    return error
 
 
 _KINDS: dict[int, type[ClientError]] = {

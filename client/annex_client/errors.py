@@ -13,6 +13,7 @@ class ClientError(Exception):
 
     exit = Exit.UNEXPECTED
     code = "Unexpected"
+    told = False  # the control plane itself said so, and thus knows what became of the request
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
@@ -54,6 +55,13 @@ class AwsTrouble(ClientError):
 
     exit = Exit.AWS_TROUBLE
     code = "AwsTrouble"
+
+
+def unsure(trouble: AwsTrouble, sentence: str) -> AwsTrouble:
+    """The same trouble while something was to be changed: `sentence` says what is not known."""
+    if trouble.code == "NotDeployed":
+        return trouble  # nobody is there who could have done anything
+    return type(trouble)(f"{trouble.message}  {sentence}", code=trouble.code)
 
 
 class PoolTrouble(ClientError):

@@ -1,7 +1,8 @@
 """Requests without an answer: their ids are kept, so that a repeated command is the same request.
 
 One small file per annex under `~/.condor/annex/requests`, with no secret in it: written before a
-request is sent, removed when it is answered.
+request is sent, removed when it is answered. Only starts need it: a renewal counts from now, and a
+stop is the same each time.
 """
 
 from __future__ import annotations
@@ -40,6 +41,11 @@ class PendingRequest:
         self._path.unlink(missing_ok=True)
 
 
+def new_id(context: Context) -> str:
+    """A request id that nobody had before."""
+    return str(uuid.UUID(bytes=context.random_bytes(16), version=4))
+
+
 def open_request(context: Context, verb: str, name: str, body: dict[str, Any]) -> PendingRequest:
     """Keep an id for this request on disk: the earlier one if it is the same request.
 
@@ -50,7 +56,7 @@ def open_request(context: Context, verb: str, name: str, body: dict[str, Any]) -
     earlier = _earlier(context, path, digest)
     if earlier is not None:
         return PendingRequest(path, earlier, repeated=True)
-    made = str(uuid.UUID(bytes=context.random_bytes(16), version=4))
+    made = new_id(context)
     now = context.clock.now().isoformat()
     _write(path, {"request_id": made, "digest": digest, "at": now})
     return PendingRequest(path, made, repeated=False)

@@ -99,10 +99,17 @@ def _progress(whole: merge.Whole, wanted: int, trouble: str) -> str:
     for machine in whole.machines:
         if not machine.joined:
             reasons[machine.reason] = reasons.get(machine.reason, 0) + 1
-    told = ", ".join(f"{number} {reason}" for reason, number in reasons.items())
+    told = ", ".join(f"{n} {_of_many(why) if n > 1 else why}" for why, n in reasons.items())
     text = f"Waiting: {whole.joined} of {plural(wanted, 'machine')} in the pool"
     told = told or whole.annex.state
     return f"{text} ({told})" if not trouble else f"{text} (the collector cannot be asked)"
+
+
+def _of_many(reason: str) -> str:
+    """One machine's reason, said of several."""
+    if not reason.startswith("has "):
+        return reason
+    return reason.partition(": ")[0].replace("has", "have", 1).replace(" its ", " their ")
 
 
 def _goes_on(name: str) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from annex_client.context import Completed
 from annex_client.exits import Exit
 from plane import error
 
@@ -12,6 +13,7 @@ if TYPE_CHECKING:
     from world import FakePlane, World
 
 OUT_OF_ORDER = error(503, "AwsUnavailable", "AWS did not answer for demo.")
+BAD_KEYS = (403, {"message": "The security token included in the request is expired"})
 
 
 def test_a_dropped_connection_is_repeated_with_the_same_request(
@@ -60,6 +62,24 @@ def test_a_lost_start_is_not_mistaken_for_a_wish_to_grow(
     assert len(plane.annexes["demo"]["instances"]) == 1
 
 
+@pytest.mark.parametrize(
+    ("state", "became"), [("terminated", "has ended meanwhile"), ("terminating", "is ending")]
+)
+def test_an_annex_that_ended_before_its_answer_came_is_not_announced(
+    state: str, became: str, world: World, plane: FakePlane
+) -> None:
+    plane.next_answers = ["drop", *[OUT_OF_ORDER] * 4]  # carried out, and nobody said so
+    assert world.annex_client("start", "demo", "--yes").status == Exit.AWS_TROUBLE
+    plane.annexes["demo"].update(state=state, reason="stopped by its owner.")
+    done = world.annex_client("start", "demo", "--yes", "--wait")
+    assert done.status == Exit.CONFLICT
+    assert "Annex started" not in done.out
+    assert (
+        f"demo was started with 1 of 1 machine, and {became}: stopped by its owner."
+        "  Nothing was started now."
+    ) in done.out
+
+
 def test_the_same_id_twice_gets_the_first_answer(world: World, plane: FakePlane) -> None:
     words = ("-annex-name", "demo", "-count", "1", "-request-id", "by-hand", "-yes")
     for _ in range(2):
@@ -90,6 +110,48 @@ def test_growing_twice_on_purpose_is_two_requests(world: World, plane: FakePlane
     assert len(plane.annexes["demo"]["instances"]) == 3
 
 
+@pytest.mark.parametrize("trouble", ["keys", "tools"])
+def test_a_repeat_that_does_not_arrive_forgets_nothing(
+    trouble: str, world: World, plane: FakePlane
+) -> None:
+    world.annex_client("start", "demo", "--yes")
+    grow = ("start", "demo", "--grow", "--yes")
+    plane.next_answers = [None, "drop", *[OUT_OF_ORDER] * 4]  # carried out, and nobody said so
+    assert world.annex_client(*grow).status == Exit.AWS_TROUBLE
+    if trouble == "keys":
+        plane.next_answers = [None, BAD_KEYS]
+        assert world.annex_client(*grow).status == Exit.REFUSED
+    else:
+        world.tools.answers["condor_token_create"] = Completed(1, "", "no")
+        assert world.annex_client(*grow).status == Exit.POOL_TROUBLE
+        world.tools.answers.clear()
+    assert world.annex_client(*grow).status == Exit.DONE
+    assert len(plane.annexes["demo"]["instances"]) == 2
+    assert list((world.condor / "annex" / "requests").iterdir()) == []
+
+
+def test_a_refusal_after_a_lost_try_does_not_mean_that_nothing_was_done(
+    world: World, plane: FakePlane
+) -> None:
+    plane.add("demo")
+    grow = ("start", "demo", "--grow", "--yes")
+    plane.next_answers = [None, "drop", BAD_KEYS]
+    done = world.annex_client(*grow)
+    assert done.status == Exit.AWS_TROUBLE
+    assert "It is not known whether demo was started" in done.err
+    assert world.annex_client(*grow).status == Exit.DONE
+    assert len(plane.annexes["demo"]["instances"]) == 2
+
+
+def test_a_first_request_that_was_refused_leaves_nothing_behind(
+    world: World, plane: FakePlane
+) -> None:
+    plane.next_answers = [BAD_KEYS]
+    assert world.annex_client("start", "demo", "--yes").status == Exit.REFUSED
+    assert list((world.condor / "annex" / "requests").iterdir()) == []
+    assert not (world.condor / "annex" / "keys" / "annex-demo-admin").exists()
+
+
 def test_ctrl_c_while_the_request_is_under_way_can_be_asked_about(
     world: World, plane: FakePlane
 ) -> None:
@@ -107,12 +169,43 @@ def test_ctrl_c_while_the_request_is_under_way_can_be_asked_about(
     assert len({call.body["request_id"] for call in plane.sent("POST")}) == 1
 
 
-def test_a_renewal_is_repeated_with_the_same_id_too(world: World, plane: FakePlane) -> None:
+def test_a_renewal_counts_from_now_so_each_run_is_a_request_of_its_own(
+    world: World, plane: FakePlane
+) -> None:
     plane.add("demo")
     plane.next_answers = [OUT_OF_ORDER] * 5
     assert world.annex_client("renew", "demo", "--duration", "2").status == Exit.AWS_TROUBLE
+    first = {call.body["request_id"] for call in plane.sent("PATCH")}
+    assert len(first) == 1
+    assert not (world.condor / "annex" / "requests").exists()
     assert world.annex_client("renew", "demo", "--duration", "2").status == Exit.DONE
-    assert len({call.body["request_id"] for call in plane.sent("PATCH")}) == 1
+    assert plane.sent("PATCH")[-1].body["request_id"] not in first
+
+
+def test_a_renewal_tells_of_the_end_that_was_answered(world: World, plane: FakePlane) -> None:
+    plane.add("demo")
+    world.clock.sleep(3600)  # the fake counts from its own start
+    done = world.annex_client("renew", "demo", "--duration", "2")
+    assert "ends at 2026-11-24 18:00:00 UTC, 1.00 hours from now." in done.out
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (["renew", "demo", "--duration", "2"], "It is not known whether demo was renewed"),
+        (["stop", "demo", "--yes"], "It is not known whether demo is ending"),
+    ],
+)
+@pytest.mark.parametrize("last", ["drop", OUT_OF_ORDER])
+def test_after_a_lost_answer_the_same_command_may_be_given_again(
+    argv: list[str], sentence: str, last: object, world: World, plane: FakePlane
+) -> None:
+    plane.add("demo")
+    plane.next_answers = [last] * 5
+    done = world.annex_client(*argv)
+    assert done.status == Exit.AWS_TROUBLE
+    assert f"{sentence}: the same command may be given again." in done.err
+    assert world.annex_client(*argv).status == Exit.DONE
 
 
 def test_where_nobody_listens_two_tries_are_enough(world: World) -> None:

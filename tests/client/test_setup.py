@@ -378,6 +378,24 @@ def test_teardown_ends_every_machine_and_removes_everything(aws: World) -> None:
     assert "'chalice delete'" in done.out
 
 
+def test_teardown_waits_for_a_sweep_that_may_still_launch(aws: World) -> None:
+    """A sweep launches for 45 s, and its last call may take twenty more."""
+    deploy()
+    aws.annex_client("setup")
+    slept = aws.clock.slept
+
+    def late() -> None:
+        if not launched and aws.clock.slept - slept >= 75:
+            launch(1)
+            launched.append(True)
+
+    launched: list[bool] = []
+    aws.clock.while_asleep = late
+    assert aws.annex_client("teardown", "--yes").status == Exit.DONE
+    assert launched
+    assert states() == ["terminated"]
+
+
 def test_teardown_touches_no_machine_of_others(aws: World) -> None:
     deploy()
     aws.annex_client("setup")
@@ -420,14 +438,31 @@ def test_setup_after_a_teardown_opens_what_it_closed(aws: World) -> None:
     assert [rule["State"] for rule in boto3.client("events").list_rules()["Rules"]] == ["ENABLED"]
 
 
-def test_ctrl_c_during_setup_says_how_to_go_on(aws: World) -> None:
+@pytest.mark.parametrize("where", ["at the question", "before the question"])
+def test_ctrl_c_before_anything_is_torn_down_asks_for_no_second_run(
+    where: str, aws: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    deploy()
+    launch(1)
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        if where == "before the question":
+            patched.setattr("botocore.paginate.Paginator.paginate", interrupt)
+        done = aws.annex_client("teardown", typed=None)
+    assert done.status == Exit.INTERRUPTED
+    assert "teardown again" not in done.err
+    assert states() == ["running"]
+
+
+def test_ctrl_c_during_teardown_says_how_to_go_on(aws: World) -> None:
     deploy()
 
     def interrupt(*_: Any, **__: Any) -> None:
         raise KeyboardInterrupt
 
-    done = aws.annex_client("teardown", typed=None)
-    assert done.status == Exit.INTERRUPTED
     aws.clock.while_asleep = interrupt
     launch(1)
     done = aws.annex_client("teardown", "--yes")

@@ -103,10 +103,21 @@ def test_users_may_invoke_this_api_and_nothing_else(template: dict[str, Any]) ->
 
 
 def test_no_news_of_the_sweep_is_bad_news(template: dict[str, Any]) -> None:
-    alarm = resource(template, "AWS::CloudWatch::Alarm")
+    alarm = template["Resources"]["SweepStopped"]["Properties"]
     assert alarm["TreatMissingData"] == "breaching"
     assert (alarm["Namespace"], alarm["MetricName"]) == ("HTCondorAnnex", "SweepFinished")
     assert alarm["ComparisonOperator"] == "LessThanThreshold"
+
+
+def test_a_sweep_that_fails_each_time_rings_too(template: dict[str, Any]) -> None:
+    alarm = template["Resources"]["SweepProblems"]["Properties"]
+    assert alarm["AlarmName"] == "htcondor-annex-sweep-problems"
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("HTCondorAnnex", "SweepProblems")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert (alarm["Period"], alarm["EvaluationPeriods"], alarm["DatapointsToAlarm"]) == (60, 5, 5)
+    assert alarm["TreatMissingData"] == "notBreaching"
+    other = template["Resources"]["SweepStopped"]["Properties"]
+    assert alarm["AlarmActions"] == other["AlarmActions"]
 
 
 def test_the_settings_are_all_there_and_each_can_be_set(template: dict[str, Any]) -> None:

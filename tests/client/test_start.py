@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING
 
+import pytest
 from annex_client.exits import Exit
 from plane import NOW, error, instance
 from world import slot
@@ -248,6 +249,21 @@ def test_waiting_ends_when_the_machines_are_in_the_collector(
     assert done.status == Exit.DONE
     assert "Waiting: 1 of 2 machines in the pool (1 booting)" in done.out
     assert "2 of 2 machines of demo are in the pool." in done.out
+
+
+@pytest.mark.parametrize(
+    ("count", "told"), [("1", "1 has not joined since its"), ("2", "2 have not joined since their")]
+)
+def test_waiting_speaks_of_one_machine_and_of_several(
+    count: str, told: str, world: World, plane: FakePlane
+) -> None:
+    def configured() -> None:
+        for one in plane.annexes["demo"]["instances"]:
+            one["phase"] = "configured"
+
+    world.clock.while_asleep = configured
+    done = world.annex_client("start", "demo", "--yes", "--count", count, "--wait", "60")
+    assert f"({told} launch at 16:00:00 UTC)" in done.out
 
 
 def test_an_ad_of_somebody_else_is_no_machine_of_mine(world: World, plane: FakePlane) -> None:

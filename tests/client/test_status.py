@@ -192,8 +192,29 @@ def test_the_admin_key_goes_when_the_annex_is_over_and_not_before(
     assert list(world.condor.rglob("*admin*")) == []
 
 
-def test_an_admin_token_that_has_run_out_is_cleared_away(world: World) -> None:
+@pytest.mark.parametrize("words", [["status", "demo"], ["status"]])
+def test_an_admin_token_that_has_run_out_goes_and_the_key_of_a_live_annex_stays(
+    words: list[str], world: World, plane: FakePlane
+) -> None:
+    """The lease may have been renewed from another host, whose machines know this very key."""
     world.annex_client("start", "demo", "--yes")
     world.clock.sleep(86_400)
+    world.annex_client(*words)
+    key = world.condor / "annex" / "keys" / "annex-demo-admin"
+    assert list(world.condor.rglob("*admin*")) == [key]
+    assert world.annex_client("renew", "demo", "--duration", "2").status == Exit.DONE
+    assert (world.condor / "tokens.d" / "annex-demo-admin").exists()
+    plane.annexes["demo"]["state"] = "terminated"
+    world.annex_client(*words)
+    assert list(world.condor.rglob("*admin*")) == []
+
+
+def test_an_admin_key_that_was_not_used_for_a_year_is_cleared_away(world: World) -> None:
+    world.annex_client("start", "demo", "--yes")
+    for _ in range(2):  # the second time without the token
+        world.clock.sleep(86_400 * 182)
+        world.annex_client("status")
+        assert len(list(world.condor.rglob("*admin*"))) == 1
+    world.clock.sleep(86_400 * 2)
     world.annex_client("status")
     assert list(world.condor.rglob("*admin*")) == []

@@ -7,7 +7,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from annex_client import admin_key, inputs, pending, tokens
-from annex_client.errors import AwsTrouble, ClientError, Interrupted, NotFound
+from annex_client.errors import AwsTrouble, ClientError, Interrupted, NotFound, unsure
 from annex_client.exits import Exit
 from annex_client.render import plural
 
@@ -37,9 +37,10 @@ def run(session: Session, options: RenewOptions) -> Exit:
     body: dict[str, Any] = {
         "duration_seconds": options.duration_seconds,
         "shorten": options.shorten,
+        "token": token.text,
+        # Of this run only: the first answer to an earlier run would tell of an earlier end.
+        "request_id": pending.new_id(context),
     }
-    request = pending.open_request(context, "renew", name, body)
-    body.update(token=token.text, request_id=request.request_id)
     try:
         annex, unreached = session.api.renew(name, body)
     except KeyboardInterrupt:
@@ -48,26 +49,27 @@ def run(session: Session, options: RenewOptions) -> Exit:
             " lease, and the same command may be given again."
         ) from None
     except NotFound:
-        request.answered()
         raise NotFound(
             f"There is no annex {name} of yours to renew.  'annex-client status' lists those there"
             " are; 'annex-client start' starts one."
         ) from None
-    except AwsTrouble:
-        raise
+    except AwsTrouble as trouble:
+        raise unsure(
+            trouble,
+            f"It is not known whether {name} was renewed: the same command may be given again.",
+        ) from None
     except ClientError as error:
-        request.answered()
         if "shorten" in error.message and not options.shorten:
             error.message += f"  'annex-client renew {name} --duration ... --shorten' does that."
         raise
-    request.answered()
     key = admin_key.key_of(context, name, make=False)
     if key is not None:
         lifetime = options.duration_seconds + tokens.MARGIN_SECONDS
         admin_key.write_token(context, key, lifetime_seconds=lifetime)
+    left = round((annex.lease_end - context.clock.now()).total_seconds())
     session.out.say(
         f"Lease updated: {name} ends at {annex.lease_end:%Y-%m-%d %H:%M:%S} UTC,"
-        f" {inputs.hours_of_seconds(options.duration_seconds)} hours from now."
+        f" {inputs.hours_of_seconds(left)} hours from now."
     )
     if unreached:
         session.out.say(

@@ -13,6 +13,7 @@ from annex_client.errors import (
     Interrupted,
     NotFound,
     Refused,
+    unsure,
 )
 from annex_client.exits import Exit
 from annex_client.render import plural
@@ -147,9 +148,7 @@ def _not_started(session: Session, options: StartOptions) -> Exit:
 
 
 def _dry_run(session: Session, body: dict[str, Any], token: tokens.Token) -> Exit:
-    import uuid  # noqa: PLC0415 - only here
-
-    request_id = str(uuid.UUID(bytes=session.context.random_bytes(16), version=4))
+    request_id = pending.new_id(session.context)
     answer = session.api.start(
         {**body, "token": token.text, "request_id": request_id, "dry_run": True}
     )
@@ -192,17 +191,17 @@ def _send(
             f"client status {body['name']}' shows what there is."
         ) from None
     except AwsTrouble as trouble:
-        if trouble.code == "NotDeployed":
-            raise  # nobody is there who could have started anything
-        raise type(trouble)(
-            f"{trouble.message}  It is not known whether {body['name']} was started: the same"
-            " command within the hour asks for the answer and starts nothing twice.",
-            code=trouble.code,
+        raise unsure(
+            trouble,
+            f"It is not known whether {body['name']} was started: the same command within the hour"
+            " asks for the answer and starts nothing twice.",
         ) from None
     except ClientError as error:
-        request.answered()
-        if key is not None and key.made:
-            admin_key.forget(context, body["name"])
+        # Nothing sent, or refused on the way, says nothing about what an earlier run sent.
+        if error.told or not request.repeated:
+            request.answered()
+            if key is not None and key.made:
+                admin_key.forget(context, body["name"])
         if error.code == "AlreadyThere":
             error.message += "  With --grow the machines are added to it."
         raise
@@ -229,6 +228,8 @@ def _asked(
 def _told(session: Session, options: StartOptions, answer: Started, live: Annex | None) -> Exit:
     """Say what was started, and wait for it if asked to."""
     out, name = session.out, options.name
+    if not answer.annex.live and not answer.pending:
+        return _told_of_the_end(session, answer)
     before = 0 if live is None else len(live.alive)
     status = Exit.DONE
     if answer.pending:
@@ -258,6 +259,21 @@ def _told(session: Session, options: StartOptions, answer: Started, live: Annex 
             out.say(f"{machine.instance.instance_id}: {machine.reason}")
     out.facts({**_facts(answer), "annex": whole.as_json(), "joined": whole.joined})
     return status if whole.joined >= wanted else Exit.PARTLY
+
+
+def _told_of_the_end(session: Session, answer: Started) -> Exit:
+    """The answer that was lost came so late that the annex is over, or soon will be."""
+    annex = answer.annex
+    became = "has ended meanwhile" if annex.over else "is ending"
+    why = f": {annex.reason.rstrip('.')}" if annex.reason else ""
+    session.out.say(
+        f"{annex.name} was started with {answer.started} of {plural(answer.asked, 'machine')}, and"
+        f" {became}{why}.  Nothing was started now."
+    )
+    for note in answer.notes:
+        session.out.say(note)
+    session.out.facts(_facts(answer))
+    return Exit.CONFLICT
 
 
 def _facts(answer: Started, *, dry_run: bool = False) -> dict[str, Any]:

@@ -82,6 +82,8 @@ def _one(session: Session, options: StatusOptions) -> None:
 
 def _all(session: Session) -> None:
     annexes = session.api.annexes()
+    for name in {a.name for a in annexes} - {a.name for a in annexes if not a.over}:
+        admin_key.forget(session.context, name)
     slots, trouble = session.slots()
     found = [merge.summary_json(annex, slots) for annex in annexes]
     session.out.facts({"annexes": found})

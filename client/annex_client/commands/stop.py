@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from annex_client import admin_key, waiting
-from annex_client.errors import Interrupted, NotFound
+from annex_client.errors import AwsTrouble, Interrupted, NotFound, unsure
 from annex_client.exits import Exit
 from annex_client.render import plural
 
@@ -44,6 +44,11 @@ def run(session: Session, options: StopOptions) -> Exit:
         annex = session.api.stop(name)
     except NotFound:
         raise _none(name) from None
+    except AwsTrouble as trouble:
+        raise unsure(
+            trouble,
+            f"It is not known whether {name} is ending: the same command may be given again.",
+        ) from None
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted: {name} may be ending, or not.  Give the command again to be sure."

@@ -28,8 +28,10 @@ _POLL_SECONDS = 3
 _MACHINES_POLLS = 200  # ten minutes
 _STACK_POLLS = 300
 _BATCH = 200
-# What a start or sweep that is under way needs to finish its calls to EC2.
-_IN_FLIGHT_SECONDS = 30
+# What a sweep that is under way may still launch: it begins no annex after 45 s, and the last call
+# to EC2 with its repetition takes twenty more. A start (29 s) has long ended by then. No
+# reserved concurrency would shorten this: it keeps a run from beginning, and ends none.
+_IN_FLIGHT_SECONDS = 75
 MACROS = (
     "ANNEX_DEFAULT_AWS_REGION",
     "ANNEX_DEFAULT_API_URL",
@@ -51,14 +53,23 @@ def run(session: Session, options: TeardownOptions) -> Exit:
     Raises:
         ClientError: with what is left; running it again goes on from there.
     """
-    try:
-        with translated("tearing down", session.settings.region):
-            return _Teardown(session, Account.open(session)).run(options)
-    except KeyboardInterrupt:
-        raise Interrupted(
-            "Interrupted.  Run teardown again to finish it; until then machines still end by their"
-            " leases."
-        ) from None
+    with translated("tearing down", session.settings.region):
+        teardown = _Teardown(session, Account.open(session))
+        machines = teardown.machines()
+        session.out.say(
+            f"Will end {plural(len(machines), 'machine')} of all users' annexes, and remove the"
+            f" annex from this account in {session.settings.region}."
+        )
+        if not options.yes and not session.out.ask("Is that OK?"):
+            session.out.say("Nothing was ended or removed.")
+            return Exit.UNEXPECTED
+        try:
+            return teardown.run(len(machines))
+        except KeyboardInterrupt:
+            raise Interrupted(
+                "Interrupted.  Run teardown again to finish it; until then machines still end by"
+                " their leases."
+            ) from None
 
 
 class _Teardown:
@@ -71,15 +82,8 @@ class _Teardown:
         self._account = account
         self._ec2 = account.ec2()
 
-    def run(self, options: TeardownOptions) -> Exit:
-        machines = self._machines()
-        self._out.say(
-            f"Will end {plural(len(machines), 'machine')} of all users' annexes, and remove the"
-            f" annex from this account in {self._account.region}."
-        )
-        if not options.yes and not self._out.ask("Is that OK?"):
-            self._out.say("Nothing was ended or removed.")
-            return Exit.UNEXPECTED
+    def run(self, machines: int) -> Exit:
+        """End and remove everything; `machines` is the number that the user was told."""
         missing = functions.missing(self._account)
         there = [name for name in deployment.FUNCTIONS if name not in missing]
         if deployment.API_FUNCTION in there:
@@ -101,7 +105,7 @@ class _Teardown:
             )
         else:
             self._remove_logs()
-        self._out.facts({"removed": True, "machines": len(machines)})
+        self._out.facts({"removed": True, "machines": machines})
         return Exit.DONE
 
     def _close_api(self) -> None:
@@ -110,7 +114,7 @@ class _Teardown:
             FunctionName=deployment.API_FUNCTION, ReservedConcurrentExecutions=0
         )
 
-    def _machines(self) -> list[str]:
+    def machines(self) -> list[str]:
         """All machines with this deployment's tag that are not gone yet."""
         pages = self._ec2.get_paginator("describe_instances").paginate(
             Filters=[
@@ -131,7 +135,7 @@ class _Teardown:
     def _end_machines(self) -> None:
         """Terminate whatever there is, until there is nothing."""
         for _ in range(_MACHINES_POLLS):
-            left = self._machines()
+            left = self.machines()
             if not left:
                 return
             self._out.progress(f"Waiting for {plural(len(left), 'machine')} to end")
@@ -139,7 +143,7 @@ class _Teardown:
                 self._terminate(left[start : start + _BATCH])
             self._clock.sleep(_POLL_SECONDS)
         raise TimedOut(
-            f"These machines do not end: {', '.join(self._machines())}.  Look at them in the EC2"
+            f"These machines do not end: {', '.join(self.machines())}.  Look at them in the EC2"
             " console (termination protection?), then run teardown again."
         )
 
