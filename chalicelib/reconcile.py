@@ -26,7 +26,7 @@ from .lifecycle import (
     Try,
     plan,
 )
-from .model import Refusal
+from .model import AnnexState, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,17 +80,19 @@ class Reconciler:
                 return result
             done.add(action)
             try:
-                result.annex = self._do(action, result.annex)
+                result.annex = self._do(action, result.annex, seen)
             except AnnexError as error:
                 result.failures.append(error)
                 self.journal.trouble(
                     "action failed", error, annex_id=annex.annex_id, action=type(action).__name__
                 )
 
-    def _do(self, action: Action, annex: Annex) -> Annex:  # noqa: C901, PLR0911  a line an action
+    def _do(  # noqa: C901, PLR0911  a line an action
+        self, action: Action, annex: Annex, seen: Sequence[Instance] | None
+    ) -> Annex:
         match action:
             case BeginEnding(reason):
-                return self._begin_ending(annex, reason)
+                return self._begin_ending(annex, reason, seen)
             case Terminate(instance_ids):
                 return self._terminate(annex, instance_ids)
             case Adopt(token, instance_ids):
@@ -143,15 +145,26 @@ class Reconciler:
             raise Unreadable(f"The record of annex {annex.name} is gone.", annex=annex.name)
         return fresh
 
-    def _begin_ending(self, annex: Annex, reason: str) -> Annex:
+    def _begin_ending(self, annex: Annex, reason: str, seen: Sequence[Instance] | None) -> Annex:
+        decision = BeginEnding(reason)
         if annex.started and not annex.living:
             # What the machine said last is the best word on why; EC2 knows only that it is gone.
             last = annex.started[-1]
             report = self.reports.read([last]).get(last)
             if report is not None and report.reason:
                 reason = f"{reason}: {report.reason}"
-        self.journal.fact("annex ending", annex_id=annex.annex_id, why=reason)
-        return self.change(annex, lambda a: transitions.begin_ending(a, reason))
+
+        def still_due(newest: Annex) -> Annex:
+            # A renewal or a grow that was saved in between, and acknowledged, wins.
+            if decision not in plan(newest, seen, self.clock.now()):
+                return newest
+            return transitions.begin_ending(newest, reason)
+
+        before = annex
+        annex = self.change(before, still_due)
+        if annex.state is AnnexState.TERMINATING and before.state is not annex.state:
+            self.journal.fact("annex ending", annex_id=annex.annex_id, why=annex.reason)
+        return annex
 
     def _terminate(self, annex: Annex, instance_ids: frozenset[InstanceId]) -> Annex:
         self.journal.fact("terminating", annex_id=annex.annex_id, instances=sorted(instance_ids))

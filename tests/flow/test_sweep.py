@@ -117,6 +117,44 @@ def test_unreadable_record_rings_and_its_machines_end_by_their_own_tag(world: Wo
     assert world.compute.running(annex_id) == []
 
 
+def test_renewal_saved_before_the_sweeps_own_write_is_kept(world: World) -> None:
+    world.start()
+    renewals: list[int] = []
+
+    def watch(point: str) -> None:
+        if point == "before ledger.save" and not renewals:
+            renewals.append(0)
+            world.clock.tick(-2)  # the renewal's function looked at the time before the lease ended
+            renewals.append(world.renew(seconds=7200).status)
+            world.clock.tick(2)
+
+    world.clock.tick(3601)
+    world.faults.watch = watch
+    world.services.sweep.run()
+    assert renewals == [0, 200]
+    assert world.annex().state is AnnexState.ACTIVE
+    assert len(world.running()) == 2
+
+
+def test_grow_saved_before_the_sweeps_own_write_is_kept(world: World) -> None:
+    world.start(count=1)
+    world.sweep()
+    world.compute.become(world.running()[0], InstanceState.SHUTTING_DOWN)
+    world.clock.tick(60)
+    grown: list[int] = []
+
+    def watch(point: str) -> None:
+        if point == "before ledger.save" and not world.annex().living and not grown:
+            grown.append(0)
+            grown.append(world.grow(count=2).status)
+
+    world.faults.watch = watch
+    world.services.sweep.run()
+    assert grown == [0, 201]
+    assert world.annex().state is AnnexState.ACTIVE
+    assert len(world.running()) == 2
+
+
 def test_longest_overdue_goes_first(world: World) -> None:
     world.start("late", duration_seconds=1800, idle_seconds=60)
     world.start("later", duration_seconds=3600)
