@@ -115,6 +115,12 @@ class EC2Compute:
         ]
         return next(iter(self._described(Filters=filters)), None)
 
+    def by_id(self, instance_ids: Sequence[InstanceId]) -> list[Instance]:
+        found: list[Instance] = []
+        for start in range(0, len(instance_ids), _BATCH):
+            found += self._known(list(instance_ids[start : start + _BATCH]))
+        return found
+
     def terminate(self, instance_ids: Iterable[InstanceId]) -> Mapping[InstanceId, str]:
         ids = list(dict.fromkeys(instance_ids))
         refused: dict[InstanceId, str] = {}
@@ -125,6 +131,18 @@ class EC2Compute:
     def tag_lease(self, instance_ids: Sequence[InstanceId], expires_at: datetime) -> None:
         for start in range(0, len(instance_ids), _BATCH):
             self._tag(list(instance_ids[start : start + _BATCH]), expires_at)
+
+    def _known(self, batch: list[InstanceId]) -> list[Instance]:
+        """By ids, not by a filter: EC2 must say of each that there is no such machine."""
+        with translated("look for machines"):
+            try:
+                return self._pages(InstanceIds=batch)
+            except ClientError as error:
+                bad = _named(error, batch) or (batch if len(batch) == 1 else [])
+                if not code_of(error).startswith("InvalidInstanceID") or not bad:
+                    raise
+        rest = [one for one in batch if one not in bad]
+        return self._known(rest) if rest else []
 
     def _tag(self, batch: list[InstanceId], expires_at: datetime) -> None:
         with translated("tag machines with their lease"):
@@ -173,14 +191,16 @@ class EC2Compute:
             self._terminate(batch[half:], refused)
 
     def _described(self, **request: Any) -> list[Instance]:
-        pages = self._client.get_paginator("describe_instances").paginate(**request)
         with translated("list machines"):
-            return [
-                _instance(one)
-                for page in pages
-                for reservation in page["Reservations"]
-                for one in reservation["Instances"]
-            ]
+            return self._pages(**request)
+
+    def _pages(self, **request: Any) -> list[Instance]:
+        return [
+            _instance(one)
+            for page in self._client.get_paginator("describe_instances").paginate(**request)
+            for reservation in page["Reservations"]
+            for one in reservation["Instances"]
+        ]
 
 
 def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:

@@ -26,7 +26,7 @@ from .lifecycle import (
     Try,
     plan,
 )
-from .model import AnnexState, Refusal
+from .model import AnnexState, InstanceState, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,6 +80,11 @@ class Reconciler:
                 return result
             done.add(action)
             try:
+                if isinstance(action, RecordEnded) and seen is not None:
+                    missed = self._missed(action.instance_ids, seen)
+                    if missed:
+                        seen = [*seen, *missed]
+                        continue
                 result.annex = self._do(action, result.annex, seen)
             except AnnexError as error:
                 result.failures.append(error)
@@ -144,6 +149,20 @@ class Reconciler:
         if fresh is None:
             raise Unreadable(f"The record of annex {annex.name} is gone.", annex=annex.name)
         return fresh
+
+    def _missed(
+        self, instance_ids: frozenset[InstanceId], seen: Sequence[Instance]
+    ) -> list[Instance]:
+        """Machines that live though the list lacks them: it goes by tags, which can be removed."""
+        unshown = instance_ids - {one.instance_id for one in seen}
+        if not unshown:
+            return []
+        found = self.compute.by_id(sorted(unshown))
+        alive = [one for one in found if one.state is not InstanceState.TERMINATED]
+        if alive:
+            ids = [one.instance_id for one in alive]
+            self.journal.fact("machines live without their tags", instances=ids)
+        return alive
 
     def _begin_ending(self, annex: Annex, reason: str, seen: Sequence[Instance] | None) -> Annex:
         decision = BeginEnding(reason)

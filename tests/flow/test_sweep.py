@@ -83,6 +83,83 @@ def test_machine_not_shown_yet_is_not_taken_for_gone(world: World) -> None:
     assert len(world.annex().living) == 2
 
 
+def untagged(world: World) -> InstanceId:
+    """One of two machines loses its tags, long after it was launched."""
+    world.start(count=2)
+    world.sweep()
+    lost = world.running()[0]
+    world.compute.machines[lost].tags.clear()
+    return lost
+
+
+def alive(world: World) -> set[InstanceId]:
+    return {one.instance_id for one in world.compute.running()}
+
+
+def test_machine_that_lost_its_tags_is_not_taken_for_gone(world: World) -> None:
+    lost = untagged(world)
+    world.sweep(660)
+    assert world.annex().ended == ()
+    assert lost in world.annex().living
+
+
+def test_machine_that_lost_its_tags_keeps_its_annex_from_ending(world: World) -> None:
+    lost = untagged(world)
+    other = world.running()[0]
+    world.compute.become(other, InstanceState.SHUTTING_DOWN)
+    world.sweep(660)
+    assert world.annex().state is AnnexState.ACTIVE
+    assert world.annex().living == (lost,)
+
+
+def test_machine_that_lost_its_tags_ends_with_its_annex(world: World) -> None:
+    untagged(world)
+    world.sweep(660)
+    world.stop()
+    assert alive(world) == set()
+    world.sweep()
+    assert world.annex().state is AnnexState.TERMINATED
+
+
+def test_machine_that_lost_its_tags_ends_with_its_lease_though_nobody_can_find_it(
+    world: World,
+) -> None:
+    untagged(world)
+    world.faults.watch = broken("compute.by_id")
+    world.sweep(3601)
+    assert alive(world) == set()
+
+
+def test_name_is_not_freed_while_a_machine_that_lost_its_tags_cannot_be_ended(
+    world: World,
+) -> None:
+    lost = untagged(world)
+    world.compute.protected = {lost}
+    world.sweep(3601)
+    state = world.sweep()
+    assert alive(world) == {lost}
+    assert world.annex().state is AnnexState.TERMINATING
+    assert any("termination protection" in one for one in state.problems)
+
+
+def test_machines_not_shown_are_not_taken_for_gone_while_ec2_cannot_be_asked(
+    world: World,
+) -> None:
+    untagged(world)
+    world.faults.watch = broken("compute.by_id")
+    state = world.sweep(660)
+    assert world.annex().ended == ()
+    assert state.problems
+
+
+def test_machine_that_ec2_has_forgotten_is_gone(world: World) -> None:
+    world.start(count=1)
+    world.sweep()
+    world.compute.machines.clear()
+    world.sweep(660)
+    assert world.annex().state is AnnexState.TERMINATED
+
+
 def test_lease_tags_that_a_crash_left_behind_are_repaired(world: World) -> None:
     world.start()
     world.faults.watch = broken("compute.tag_lease")
