@@ -132,8 +132,9 @@ def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[A
 
     Args:
         annex: the record.
-        seen: every machine that EC2 shows with this annex's id, ended ones too; None when EC2
-            could not be asked, and then nothing is concluded from what was not seen.
+        seen: every machine that EC2 shows with this annex's id, ended ones too, and those found
+            by their own id, with no annex's; None when EC2 could not be asked, and then nothing
+            is concluded from what was not seen.
         now: aware UTC.
     """
     match annex.state:
@@ -246,10 +247,13 @@ def _deliver(annex: Annex, seen: Sequence[Instance] | None) -> list[Action]:
     actions: list[Action] = []
     if 0 < annex.written_generation < annex.generation:
         actions.append(RefreshConfiguration(annex.generation))
+    # A machine that lost its tags may not be tagged by us, and would keep the others from it.
     stale = frozenset(
         one.instance_id
         for one in seen or ()
-        if one.state.is_endable and one.lease_tag != annex.lease_expires_at
+        if one.annex_id == annex.annex_id
+        and one.state.is_endable
+        and one.lease_tag != annex.lease_expires_at
     )
     if stale:
         actions.append(TagLease(stale, annex.lease_expires_at))

@@ -158,7 +158,11 @@ class Reconciler:
         if not unshown:
             return []
         found = self.compute.by_id(sorted(unshown))
-        alive = [one for one in found if one.state is not InstanceState.TERMINATED]
+        alive = [
+            replace(one, annex_id=None)
+            for one in found
+            if one.state is not InstanceState.TERMINATED
+        ]
         if alive:
             ids = [one.instance_id for one in alive]
             self.journal.fact("machines live without their tags", instances=ids)

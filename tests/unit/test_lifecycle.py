@@ -196,6 +196,8 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("renewal is delivered",
      RENEWED, [machine(ONE)], LATER,
      [RefreshConfiguration(2), TagLease(frozenset({ONE}), NOW + 2 * LEASE)]),
+    ("machine that was only found by its id gets no lease tag",
+     RENEWED, [replace(machine(ONE), annex_id=None)], LATER, [RefreshConfiguration(2)]),
 ]  # fmt: skip
 
 
