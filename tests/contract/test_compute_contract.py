@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from chalicelib.ec2_compute import EC2Compute, run_instances_request
+from chalicelib.ec2_compute import EC2Compute
+from chalicelib.ec2_request import run_instances_request
 from chalicelib.errors import AwsUnavailable
 from chalicelib.model import (
     AnnexId,
