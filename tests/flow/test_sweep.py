@@ -185,8 +185,10 @@ def test_unreadable_record_rings_and_its_machines_end_by_their_own_tag(world: Wo
     world.start("second")
     annex_id = world.annex("first").annex_id
     world.ledger.broken = {annex_id}
-    world.sweep(1800)
+    state = world.sweep(1800)
+    assert f"the record of {annex_id} cannot be read" in state.problems
     assert world.journal.metrics["UnreadableRecords"] == 1
+    assert world.journal.metrics["SweepProblems"] == len(state.problems)  # the alarm hangs on it
     assert len(world.compute.running(annex_id)) == 2  # not early
     world.sweep(1800)
     assert world.running("second") == []
@@ -348,6 +350,27 @@ def test_machine_without_any_readable_tag_is_left_alone(world: World) -> None:
     stranger(world, lease_in=None)
     world.sweep(36000)
     assert len(world.compute.running()) == 1
+
+
+def test_machine_that_may_not_be_ended_rings(world: World) -> None:
+    world.start()
+    world.compute.protected = set(world.running()[:1])
+    world.sweep(3601)
+    assert world.journal.metrics["SweepProblems"] >= 1
+
+
+def test_orphan_that_may_not_be_ended_rings(world: World) -> None:
+    world.sweep()
+    world.clock.tick(1)
+    world.compute.protected = {stranger(world)}
+    world.sweep(301)
+    assert world.journal.metrics["SweepProblems"] == 1
+
+
+def test_sweep_without_a_problem_rings_nothing(world: World) -> None:
+    world.start()
+    world.sweep()
+    assert "SweepProblems" not in world.journal.metrics
 
 
 def test_finished_sweep_says_so(world: World) -> None:
