@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
+    from .configuration import Configuration
     from .model import (
         Annex,
         AnnexId,
         AnnexName,
         Attempt,
         CallerId,
-        Configuration,
         Image,
         Instance,
         InstanceId,
