@@ -9,10 +9,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import __version__, wire
+from .configuration import Configuration
 from .errors import AnnexError
 from .iso import iso
 from .launchspec import SpecMaker
-from .model import AnnexId, AnnexName, Attempt, Configuration
+from .model import AnnexId, AnnexName, Attempt
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, message_of, translated
+from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
 from .iso import iso, moment
 from .model import AnnexId, Instance, InstanceId, InstanceState, Refusal, RefusalKind
@@ -115,6 +116,12 @@ class EC2Compute:
         ]
         return next(iter(self._described(Filters=filters)), None)
 
+    def by_id(self, instance_ids: Sequence[InstanceId]) -> list[Instance]:
+        found: list[Instance] = []
+        for start in range(0, len(instance_ids), _BATCH):
+            found += self._known(list(instance_ids[start : start + _BATCH]))
+        return found
+
     def terminate(self, instance_ids: Iterable[InstanceId]) -> Mapping[InstanceId, str]:
         ids = list(dict.fromkeys(instance_ids))
         refused: dict[InstanceId, str] = {}
@@ -125,6 +132,18 @@ class EC2Compute:
     def tag_lease(self, instance_ids: Sequence[InstanceId], expires_at: datetime) -> None:
         for start in range(0, len(instance_ids), _BATCH):
             self._tag(list(instance_ids[start : start + _BATCH]), expires_at)
+
+    def _known(self, batch: list[InstanceId]) -> list[Instance]:
+        """By ids, not by a filter: EC2 must say of each that there is no such machine."""
+        with translated("look for machines"):
+            try:
+                return self._pages(InstanceIds=batch)
+            except ClientError as error:
+                bad = _named(error, batch) or (batch if len(batch) == 1 else [])
+                if not code_of(error).startswith("InvalidInstanceID") or not bad:
+                    raise
+        rest = [one for one in batch if one not in bad]
+        return self._known(rest) if rest else []
 
     def _tag(self, batch: list[InstanceId], expires_at: datetime) -> None:
         with translated("tag machines with their lease"):
@@ -173,62 +192,16 @@ class EC2Compute:
             self._terminate(batch[half:], refused)
 
     def _described(self, **request: Any) -> list[Instance]:
-        pages = self._client.get_paginator("describe_instances").paginate(**request)
         with translated("list machines"):
-            return [
-                _instance(one)
-                for page in pages
-                for reservation in page["Reservations"]
-                for one in reservation["Instances"]
-            ]
+            return self._pages(**request)
 
-
-def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
-    """The RunInstances call of an attempt: the same values, and the same call, at every repeat."""
-    tags = [{"Key": key, "Value": value} for key, value in spec.tags]
-    request: dict[str, Any] = {
-        "ClientToken": attempt.client_token,
-        "ImageId": spec.image_id,
-        "InstanceType": attempt.place.instance_type,
-        # What there is, up to what is asked: the rest is tried elsewhere.
-        "MinCount": 1,
-        "MaxCount": attempt.count,
-        "UserData": spec.user_data,  # botocore makes it base64
-        "IamInstanceProfile": {"Arn": spec.instance_profile_arn},
-        "InstanceInitiatedShutdownBehavior": "terminate",
-        "MetadataOptions": {
-            "HttpTokens": "required",
-            "HttpPutResponseHopLimit": 1,
-            "HttpEndpoint": "enabled",
-            "InstanceMetadataTags": "enabled",
-        },
-        "NetworkInterfaces": [
-            {
-                "DeviceIndex": 0,
-                "SubnetId": attempt.place.subnet_id,
-                "Groups": list(spec.security_groups),
-                "AssociatePublicIpAddress": attempt.place.public_address,
-                "DeleteOnTermination": True,
-            }
-        ],
-        "BlockDeviceMappings": [
-            {
-                "DeviceName": spec.root_device,
-                "Ebs": {
-                    "Encrypted": True,
-                    "DeleteOnTermination": True,
-                    "VolumeType": "gp3",
-                    "VolumeSize": spec.root_gib,
-                },
-            }
-        ],
-        "TagSpecifications": [
-            {"ResourceType": kind, "Tags": tags} for kind in ("instance", "volume")
-        ],
-    }
-    if spec.key_name is not None:
-        request["KeyName"] = spec.key_name
-    return request
+    def _pages(self, **request: Any) -> list[Instance]:
+        return [
+            _instance(one)
+            for page in self._client.get_paginator("describe_instances").paginate(**request)
+            for reservation in page["Reservations"]
+            for one in reservation["Instances"]
+        ]
 
 
 def _refusal(error: ClientError) -> Refusal | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .model import Configuration
+from .configuration import Configuration
 
 if TYPE_CHECKING:
     from .model import Annex

@@ -58,3 +58,16 @@ def requested(annex: Annex) -> int:
 def how_it_went(launch: Launch, outcome: str) -> str:
     """The note with which a launch is closed."""
     return f"{outcome}: {len(launch.started)} of {launch.asked} started"
+
+
+def late_token(annex: Annex) -> tuple[str, ...]:
+    """What to say when a grow's token was not delivered.
+
+    The sweep brings a longer lease to the machines, but the token that it needs is lost. Without
+    a longer lease the one they have is good to the end.
+    """
+    ends = (launch.lease_expires_at for launch in annex.launches if not launch.closed)
+    if not any(end is not None and end > annex.lease_expires_at for end in ends):
+        return ()
+    said = f"The machines of annex {annex.name} have no fresh token for the longer lease yet: run "
+    return (said + f"'annex-client renew {annex.name} --duration HOURS'.",)

@@ -29,7 +29,8 @@ CONFIGURATION_WAIT = timedelta(seconds=90)
 # be harmless (client token), only wasteful.
 CALL_ENDS_WITHIN = timedelta(seconds=40)
 # DescribeInstances may not show a new machine yet (EC2 API, 'Eventual consistency'), and forgets a
-# terminated one after about an hour: known but unseen means new, and later, gone.
+# terminated one after about an hour: known but unseen means new, and later, gone. (The list goes
+# by tags, so whoever records it as gone asks EC2 for its id first.)
 UNSEEN_GRACE = timedelta(minutes=10)
 # An ending annex with an unanswered launch call waits this long for its machines to show up.
 UNSETTLED_GRACE = timedelta(minutes=4)
@@ -59,7 +60,7 @@ class Adopt:
 
 @dataclass(frozen=True, slots=True)
 class RecordEnded:
-    """Record machines that are gone."""
+    """Record machines that are gone; those that are not shown only if EC2 denies their ids, too."""
 
     instance_ids: frozenset[InstanceId]
 
@@ -131,8 +132,9 @@ def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[A
 
     Args:
         annex: the record.
-        seen: every machine that EC2 shows with this annex's id, ended ones too; None when EC2
-            could not be asked, and then nothing is concluded from what was not seen.
+        seen: every machine that EC2 shows with this annex's id, ended ones too, and those found
+            by their own id, with no annex's; None when EC2 could not be asked, and then nothing
+            is concluded from what was not seen.
         now: aware UTC.
     """
     match annex.state:
@@ -146,12 +148,11 @@ def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[A
 
 
 def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
-    # Machines known from EC2's own answer but not shown yet are ended by their ids alone.
-    unseen = _unseen(annex, seen, now)
-    actions = _terminate(_endable(seen) | unseen)
+    # Machines known from EC2's own answer but not shown are ended by their ids alone.
+    actions = _terminate(_endable(seen) | _unshown(annex, seen))
     actions += _adoptions(annex, seen)
     actions += _record_ended(annex, seen, now)
-    if seen is None or unseen or any(one.state != InstanceState.TERMINATED for one in seen):
+    if seen is None or annex.living or any(one.state != InstanceState.TERMINATED for one in seen):
         return actions
     if any(not a.settled and now < a.called_at + UNSETTLED_GRACE for a in annex.attempts):
         return actions
@@ -163,7 +164,7 @@ def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -
 def _plan_living(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
     if annex.is_over(now):
         # Terminating does not wait for the ledger: the lease is over, whoever can write what.
-        doomed = _endable(seen) | _unseen(annex, seen, now)
+        doomed = _endable(seen) | _unshown(annex, seen)
         return [BeginEnding("its lease ended"), *_terminate(doomed)]
     actions = _adoptions(annex, seen)
     actions += _record_ended(annex, seen, now)
@@ -209,16 +210,20 @@ def _terminate(instance_ids: frozenset[InstanceId]) -> list[Action]:
     return [Terminate(instance_ids)] if instance_ids else []
 
 
+def _unshown(annex: Annex, seen: Sequence[Instance] | None) -> frozenset[InstanceId]:
+    """Machines that are not known to be gone, though EC2 does not show them."""
+    return frozenset(annex.living) - {one.instance_id for one in seen or ()}
+
+
 def _unseen(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> frozenset[InstanceId]:
     """Machines that must exist though EC2 does not show them (yet, or could not be asked)."""
-    shown = {one.instance_id for one in seen or ()}
     young = (
         instance
         for attempt in annex.attempts
         if seen is None or now < attempt.called_at + UNSEEN_GRACE
         for instance in attempt.started
     )
-    return frozenset(young) - shown - frozenset(annex.ended)
+    return frozenset(young) & _unshown(annex, seen)
 
 
 def _record_ended(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
@@ -242,10 +247,13 @@ def _deliver(annex: Annex, seen: Sequence[Instance] | None) -> list[Action]:
     actions: list[Action] = []
     if 0 < annex.written_generation < annex.generation:
         actions.append(RefreshConfiguration(annex.generation))
+    # A machine that lost its tags may not be tagged by us, and would keep the others from it.
     stale = frozenset(
         one.instance_id
         for one in seen or ()
-        if one.state.is_endable and one.lease_tag != annex.lease_expires_at
+        if one.annex_id == annex.annex_id
+        and one.state.is_endable
+        and one.lease_tag != annex.lease_expires_at
     )
     if stale:
         actions.append(TagLease(stale, annex.lease_expires_at))

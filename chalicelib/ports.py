@@ -13,13 +13,13 @@ if TYPE_CHECKING:
     from concurrent.futures import Future
     from datetime import datetime
 
+    from .configuration import Configuration
     from .model import (
         Annex,
         AnnexId,
         AnnexName,
         Attempt,
         CallerId,
-        Configuration,
         Image,
         Instance,
         InstanceId,
@@ -122,6 +122,9 @@ class Compute(Protocol):
 
     def instance(self, instance_id: InstanceId) -> Instance | None:
         """One machine, if it is there and the deployment's."""
+
+    def by_id(self, instance_ids: Sequence[InstanceId]) -> list[Instance]:
+        """Those of the machines that EC2 knows, whatever their tags; ended ones too."""
 
     def terminate(self, instance_ids: Iterable[InstanceId]) -> Mapping[InstanceId, str]:
         """End machines, as many as can be; returns those EC2 would not end, and why.

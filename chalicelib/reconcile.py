@@ -26,7 +26,7 @@ from .lifecycle import (
     Try,
     plan,
 )
-from .model import Refusal
+from .model import AnnexState, InstanceState, Refusal
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -80,17 +80,24 @@ class Reconciler:
                 return result
             done.add(action)
             try:
-                result.annex = self._do(action, result.annex)
+                if isinstance(action, RecordEnded) and seen is not None:
+                    missed = self._missed(action.instance_ids, seen)
+                    if missed:
+                        seen = [*seen, *missed]
+                        continue
+                result.annex = self._do(action, result.annex, seen)
             except AnnexError as error:
                 result.failures.append(error)
                 self.journal.trouble(
                     "action failed", error, annex_id=annex.annex_id, action=type(action).__name__
                 )
 
-    def _do(self, action: Action, annex: Annex) -> Annex:  # noqa: C901, PLR0911  a line an action
+    def _do(  # noqa: C901, PLR0911  a line an action
+        self, action: Action, annex: Annex, seen: Sequence[Instance] | None
+    ) -> Annex:
         match action:
             case BeginEnding(reason):
-                return self._begin_ending(annex, reason)
+                return self._begin_ending(annex, reason, seen)
             case Terminate(instance_ids):
                 return self._terminate(annex, instance_ids)
             case Adopt(token, instance_ids):
@@ -143,15 +150,44 @@ class Reconciler:
             raise Unreadable(f"The record of annex {annex.name} is gone.", annex=annex.name)
         return fresh
 
-    def _begin_ending(self, annex: Annex, reason: str) -> Annex:
+    def _missed(
+        self, instance_ids: frozenset[InstanceId], seen: Sequence[Instance]
+    ) -> list[Instance]:
+        """Machines that live though the list lacks them: it goes by tags, which can be removed."""
+        unshown = instance_ids - {one.instance_id for one in seen}
+        if not unshown:
+            return []
+        found = self.compute.by_id(sorted(unshown))
+        alive = [
+            replace(one, annex_id=None)
+            for one in found
+            if one.state is not InstanceState.TERMINATED
+        ]
+        if alive:
+            ids = [one.instance_id for one in alive]
+            self.journal.fact("machines live without their tags", instances=ids)
+        return alive
+
+    def _begin_ending(self, annex: Annex, reason: str, seen: Sequence[Instance] | None) -> Annex:
+        decision = BeginEnding(reason)
         if annex.started and not annex.living:
             # What the machine said last is the best word on why; EC2 knows only that it is gone.
             last = annex.started[-1]
             report = self.reports.read([last]).get(last)
             if report is not None and report.reason:
                 reason = f"{reason}: {report.reason}"
-        self.journal.fact("annex ending", annex_id=annex.annex_id, why=reason)
-        return self.change(annex, lambda a: transitions.begin_ending(a, reason))
+
+        def still_due(newest: Annex) -> Annex:
+            # A renewal or a grow that was saved in between, and acknowledged, wins.
+            if decision not in plan(newest, seen, self.clock.now()):
+                return newest
+            return transitions.begin_ending(newest, reason)
+
+        before = annex
+        annex = self.change(before, still_due)
+        if annex.state is AnnexState.TERMINATING and before.state is not annex.state:
+            self.journal.fact("annex ending", annex_id=annex.annex_id, why=annex.reason)
+        return annex
 
     def _terminate(self, annex: Annex, instance_ids: frozenset[InstanceId]) -> Annex:
         self.journal.fact("terminating", annex_id=annex.annex_id, instances=sorted(instance_ids))

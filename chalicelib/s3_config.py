@@ -12,9 +12,10 @@ import msgspec
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
+from .configuration import Configuration
 from .errors import Conflict, Unreadable
 from .iso import iso, moment
-from .model import AnnexId, AnnexName, Configuration
+from .model import AnnexId, AnnexName
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client

@@ -27,7 +27,7 @@ from .errors import (
     Unreadable,
 )
 from .first_configuration import first_configuration
-from .launching import next_place, notes
+from .launching import late_token, next_place, notes
 from .launchspec import SpecMaker
 from .model import (
     Annex,
@@ -71,9 +71,11 @@ class Start:
         if request.dry_run:
             return self._rehearsed(asked, request, knocking.result())
         annex = self._recorded(asked, request)
-        annex, seen = self._configured(annex, request)
+        annex, undelivered = self._configured(annex, request)
+        # Nothing was ever asked of EC2 for an annex without an attempt.
+        seen = self._seen(annex) if annex.attempts or annex.state in _ENDING else []
         result = self.services.reconciler.run(annex, seen, deadline)
-        return self._answer(asked, result, knocking.result())
+        return self._answer(asked, result, (*undelivered, *knocking.result()))
 
     def _recorded(self, asked: Asked, request: StartRequest) -> Annex:
         """The annex with this request's launch in it, whoever wrote it."""
@@ -203,13 +205,11 @@ class Start:
             config_key=f"config/{secrets.token_hex(16)}.json",
         )
 
-    def _configured(
-        self, annex: Annex, request: StartRequest
-    ) -> tuple[Annex, Sequence[Instance] | None]:
-        """Put the token where the machines find it, and look at what there is of them."""
+    def _configured(self, annex: Annex, request: StartRequest) -> tuple[Annex, tuple[str, ...]]:
+        """Put the token where the machines find it; a note if that failed and will be missed."""
         reconciler = self.services.reconciler
         if annex.state in _ENDING:
-            return annex, self._seen(annex)
+            return annex, ()
         if annex.written_generation == 0:
             configuration = first_configuration(
                 annex, request, self.services.settings(), self.services.program()
@@ -221,15 +221,14 @@ class Start:
             if annex.state is AnnexState.TERMINATED:
                 # The sweep was faster, and has deleted what was not there yet.
                 self.services.configs.delete(annex.config_key)
-            if not annex.attempts:
-                return annex, []  # nothing was ever asked of EC2 for this id
         elif annex.written_generation < annex.generation:
             try:
                 annex = reconciler.deliver(annex, request.token)
             except AnnexError as error:
                 # The launch is recorded and the old token still good: growing goes on.
                 self.services.journal.trouble("not delivered", error, annex_id=annex.annex_id)
-        return annex, self._seen(annex)
+                return annex, late_token(annex)
+        return annex, ()
 
     def _answer(self, asked: Asked, result: Result, knocked: Sequence[str]) -> wire.StartAnswer:
         annex = result.annex

@@ -11,7 +11,8 @@ import pytest
 from botocore.exceptions import ClientError, ReadTimeoutError
 from botocore.stub import Stubber
 
-from chalicelib.ec2_compute import EC2Compute, run_instances_request
+from chalicelib.ec2_compute import EC2Compute
+from chalicelib.ec2_request import run_instances_request
 from chalicelib.errors import AwsUnavailable
 from chalicelib.model import (
     AnnexId,
@@ -197,6 +198,24 @@ def test_rehearsal_starts_nothing(bench: Bench) -> None:
 
 def test_unknown_machine_is_none(bench: Bench) -> None:
     assert bench.compute.instance(InstanceId("i-0123456789abcdef0")) is None
+
+
+def test_machine_is_found_by_its_id_whatever_else_is_asked_for(bench: Bench) -> None:
+    (one,), (two,) = bench.launch("token-1"), bench.launch("token-2", "annex-2")
+    unknown = InstanceId("i-0123456789abcdef0")
+    found = bench.compute.by_id([one, unknown, two])
+    assert {each.instance_id for each in found} == {one, two}
+    assert bench.compute.by_id([unknown]) == []
+    assert bench.compute.by_id([]) == []
+
+
+def test_machine_is_found_by_its_id_though_it_has_no_tag(account: Account) -> None:
+    bench = _ec2_bench(account)
+    (instance_id,) = bench.launch("token-1")
+    tags = [{"Key": key} for key, _ in bench.spec().tags]
+    account.client("ec2").delete_tags(Resources=[instance_id], Tags=tags)
+    assert bench.compute.instances() == []
+    assert [one.instance_id for one in bench.compute.by_id([instance_id])] == [instance_id]
 
 
 # What only the adapter does: the request, and EC2's many ways to say no

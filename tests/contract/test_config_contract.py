@@ -9,8 +9,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from chalicelib.configuration import Configuration
 from chalicelib.errors import Conflict, Unreadable
-from chalicelib.model import AnnexId, AnnexName, Configuration, InstanceId, Report
+from chalicelib.model import AnnexId, AnnexName, InstanceId, Report
 from chalicelib.s3_config import S3ConfigStore
 from chalicelib.s3_reports import S3Reports
 from tests.fakes.world import FakeConfigs

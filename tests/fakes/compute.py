@@ -88,6 +88,13 @@ class FakeCompute:
     def instance(self, instance_id: InstanceId) -> Instance | None:
         return next((one for one in self.instances() if one.instance_id == instance_id), None)
 
+    def by_id(self, instance_ids: Sequence[InstanceId]) -> list[Instance]:
+        now = self._clock.now()
+        known = (self.machines[one] for one in instance_ids if one in self.machines)
+        return [
+            self._now(one) for one in known if now >= one.instance.launched_at + self.visible_after
+        ]
+
     def terminate(self, instance_ids: Iterable[InstanceId]) -> Mapping[InstanceId, str]:
         refused = {}
         for one in instance_ids:

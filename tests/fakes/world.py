@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import Api, HttpAnswer, HttpRequest
 from chalicelib.errors import Conflict
-from chalicelib.model import AnnexName, Configuration, Image, InstanceId, Report, Subnet
+from chalicelib.model import AnnexName, Image, InstanceId, Report, Subnet
 from chalicelib.services import Services
 from chalicelib.settings import Deployment, Settings
 
@@ -20,6 +20,7 @@ from .ledger import FakeLedger
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
+    from chalicelib.configuration import Configuration
     from chalicelib.model import Annex, SweepState
 
 ALICE, BOB = "AIDAALICE", "AIDABOB"

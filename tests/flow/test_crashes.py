@@ -120,6 +120,13 @@ def orphaned(world: World) -> None:
     world.clock.tick(600)
 
 
+def forgotten(world: World) -> None:
+    """EC2 does not know one of two machines any more."""
+    with_annex(world)
+    del world.compute.machines[world.running()[0]]
+    world.clock.tick(660)
+
+
 def last_machine_ended(world: World) -> Any:
     world.start(count=1)
     (only,) = world.running()
@@ -149,6 +156,7 @@ SCENARIOS = (
     Scenario("sweep over an ended lease", lease_over, sweep, (0, 0), repeats=False),
     Scenario("sweep over a stopped annex", stopped, sweep, (0, 0), repeats=False),
     Scenario("sweep over orphans", orphaned, sweep, (0, 0), repeats=False),
+    Scenario("sweep over a forgotten machine", forgotten, sweep, (1, 1), repeats=False),
     Scenario("event of the last machine", last_machine_ended, event, (0, 0), repeats=False),
 )
 DEATHS: tuple[BaseException, ...] = (

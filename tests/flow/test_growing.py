@@ -117,13 +117,32 @@ def test_same_grow_twice_never_doubles_the_bill(world: World) -> None:
     assert len(world.running()) == 4
 
 
-def test_grow_goes_on_when_its_token_cannot_be_delivered(world: World) -> None:
-    world.start()
-
+def without_object_writes(world: World) -> None:
     def watch(point: str) -> None:
         if point == "before configs.write":
             raise AwsUnavailable("S3")
 
     world.faults.watch = watch
+
+
+def test_longer_lease_without_its_token_is_told(world: World) -> None:
+    world.start()
+    without_object_writes(world)
+    answer = world.grow(duration_seconds=7200)
+    assert answer.status == 201
+    (note,) = [one for one in told(answer)["notes"] if "token" in one]
+    assert "'annex-client renew foo --duration HOURS'" in note
+
+
+def test_token_that_no_longer_lease_needs_is_not_missed(world: World) -> None:
+    world.start()
+    without_object_writes(world)
+    assert not [one for one in told(world.grow())["notes"] if "token" in one]
+    assert not [one for one in told(world.grow(duration_seconds=60))["notes"] if "token" in one]
+
+
+def test_grow_goes_on_when_its_token_cannot_be_delivered(world: World) -> None:
+    world.start()
+    without_object_writes(world)
     assert world.grow().status == 201
     assert len(world.running()) == 4

@@ -83,6 +83,83 @@ def test_machine_not_shown_yet_is_not_taken_for_gone(world: World) -> None:
     assert len(world.annex().living) == 2
 
 
+def untagged(world: World) -> InstanceId:
+    """One of two machines loses its tags, long after it was launched."""
+    world.start(count=2)
+    world.sweep()
+    lost = world.running()[0]
+    world.compute.machines[lost].tags.clear()
+    return lost
+
+
+def alive(world: World) -> set[InstanceId]:
+    return {one.instance_id for one in world.compute.running()}
+
+
+def test_machine_that_lost_its_tags_is_not_taken_for_gone(world: World) -> None:
+    lost = untagged(world)
+    world.sweep(660)
+    assert world.annex().ended == ()
+    assert lost in world.annex().living
+
+
+def test_machine_that_lost_its_tags_keeps_its_annex_from_ending(world: World) -> None:
+    lost = untagged(world)
+    other = world.running()[0]
+    world.compute.become(other, InstanceState.SHUTTING_DOWN)
+    world.sweep(660)
+    assert world.annex().state is AnnexState.ACTIVE
+    assert world.annex().living == (lost,)
+
+
+def test_machine_that_lost_its_tags_ends_with_its_annex(world: World) -> None:
+    untagged(world)
+    world.sweep(660)
+    world.stop()
+    assert alive(world) == set()
+    world.sweep()
+    assert world.annex().state is AnnexState.TERMINATED
+
+
+def test_machine_that_lost_its_tags_ends_with_its_lease_though_nobody_can_find_it(
+    world: World,
+) -> None:
+    untagged(world)
+    world.faults.watch = broken("compute.by_id")
+    world.sweep(3601)
+    assert alive(world) == set()
+
+
+def test_name_is_not_freed_while_a_machine_that_lost_its_tags_cannot_be_ended(
+    world: World,
+) -> None:
+    lost = untagged(world)
+    world.compute.protected = {lost}
+    world.sweep(3601)
+    state = world.sweep()
+    assert alive(world) == {lost}
+    assert world.annex().state is AnnexState.TERMINATING
+    assert any("termination protection" in one for one in state.problems)
+
+
+def test_machines_not_shown_are_not_taken_for_gone_while_ec2_cannot_be_asked(
+    world: World,
+) -> None:
+    untagged(world)
+    world.faults.watch = broken("compute.by_id")
+    state = world.sweep(660)
+    assert world.annex().ended == ()
+    assert state.problems
+
+
+def test_machine_that_ec2_has_forgotten_is_gone(world: World) -> None:
+    world.start(count=1)
+    world.sweep()
+    world.compute.machines.clear()
+    world.sweep(660)
+    assert world.annex().state is AnnexState.TERMINATED
+
+
 def test_lease_tags_that_a_crash_left_behind_are_repaired(world: World) -> None:
     world.start()
     world.faults.watch = broken("compute.tag_lease")
@@ -108,13 +185,53 @@ def test_unreadable_record_rings_and_its_machines_end_by_their_own_tag(world: Wo
     world.start("second")
     annex_id = world.annex("first").annex_id
     world.ledger.broken = {annex_id}
-    world.sweep(1800)
+    state = world.sweep(1800)
+    assert f"the record of {annex_id} cannot be read" in state.problems
     assert world.journal.metrics["UnreadableRecords"] == 1
+    assert world.journal.metrics["SweepProblems"] == len(state.problems)  # the alarm hangs on it
     assert len(world.compute.running(annex_id)) == 2  # not early
     world.sweep(1800)
     assert world.running("second") == []
     world.sweep(360)
     assert world.compute.running(annex_id) == []
+
+
+def test_renewal_saved_before_the_sweeps_own_write_is_kept(world: World) -> None:
+    world.start()
+    renewals: list[int] = []
+
+    def watch(point: str) -> None:
+        if point == "before ledger.save" and not renewals:
+            renewals.append(0)
+            world.clock.tick(-2)  # the renewal's function looked at the time before the lease ended
+            renewals.append(world.renew(seconds=7200).status)
+            world.clock.tick(2)
+
+    world.clock.tick(3601)
+    world.faults.watch = watch
+    world.services.sweep.run()
+    assert renewals == [0, 200]
+    assert world.annex().state is AnnexState.ACTIVE
+    assert len(world.running()) == 2
+
+
+def test_grow_saved_before_the_sweeps_own_write_is_kept(world: World) -> None:
+    world.start(count=1)
+    world.sweep()
+    world.compute.become(world.running()[0], InstanceState.SHUTTING_DOWN)
+    world.clock.tick(60)
+    grown: list[int] = []
+
+    def watch(point: str) -> None:
+        if point == "before ledger.save" and not world.annex().living and not grown:
+            grown.append(0)
+            grown.append(world.grow(count=2).status)
+
+    world.faults.watch = watch
+    world.services.sweep.run()
+    assert grown == [0, 201]
+    assert world.annex().state is AnnexState.ACTIVE
+    assert len(world.running()) == 2
 
 
 def test_longest_overdue_goes_first(world: World) -> None:
@@ -233,6 +350,27 @@ def test_machine_without_any_readable_tag_is_left_alone(world: World) -> None:
     stranger(world, lease_in=None)
     world.sweep(36000)
     assert len(world.compute.running()) == 1
+
+
+def test_machine_that_may_not_be_ended_rings(world: World) -> None:
+    world.start()
+    world.compute.protected = set(world.running()[:1])
+    world.sweep(3601)
+    assert world.journal.metrics["SweepProblems"] >= 1
+
+
+def test_orphan_that_may_not_be_ended_rings(world: World) -> None:
+    world.sweep()
+    world.clock.tick(1)
+    world.compute.protected = {stranger(world)}
+    world.sweep(301)
+    assert world.journal.metrics["SweepProblems"] == 1
+
+
+def test_sweep_without_a_problem_rings_nothing(world: World) -> None:
+    world.start()
+    world.sweep()
+    assert "SweepProblems" not in world.journal.metrics
 
 
 def test_finished_sweep_says_so(world: World) -> None:

@@ -172,6 +172,8 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
      ENDING, [machine(ONE), machine(TWO, InstanceState.SHUTTING_DOWN)], LATER,
      [Terminate(frozenset({ONE}))]),
     ("ending annex ends machines that are not shown yet", ENDING, [], LATER, [Terminate(BOTH)]),
+    ("ending annex ends machines that are not shown any more, and is not finished before",
+     ENDING, [], UNSEEN_LATER, [Terminate(BOTH), RecordEnded(BOTH)]),
     ("ending annex waits for the last machine",
      ENDING, [machine(ONE, InstanceState.SHUTTING_DOWN), machine(TWO, GONE)], LATER,
      [RecordEnded(frozenset({TWO}))]),
@@ -194,6 +196,8 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("renewal is delivered",
      RENEWED, [machine(ONE)], LATER,
      [RefreshConfiguration(2), TagLease(frozenset({ONE}), NOW + 2 * LEASE)]),
+    ("machine that was only found by its id gets no lease tag",
+     RENEWED, [replace(machine(ONE), annex_id=None)], LATER, [RefreshConfiguration(2)]),
 ]  # fmt: skip
 
 
