@@ -12,8 +12,8 @@ from hypothesis import settings
 if TYPE_CHECKING:
     from collections.abc import Generator
 
-# A shell starts what it puts into the background with SIGINT ignored, and programs inherit that: the
-# tests that press Ctrl-C would wait for nothing.
+# A shell starts what it puts into the background with SIGINT ignored, and programs inherit that:
+# the tests that press Ctrl-C would wait for nothing.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 # A slow machine is no bug: no test is a timing assertion.

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Callable
 
 from . import reach
 from .configuration import BadConfiguration, Configuration
-from .configure import CONFIG_D, LEASE, render, sysusers
+from .configure import CONFIG_D, LEASE, USERS, render, sysusers
 from .deadman import arm
 from .decide import lead_seconds
 from .fence import Unfenced, fence
@@ -140,6 +140,7 @@ def set_up(machine: Machine, files: list[File], run: Run) -> None:
             for packaged in Path(machine.root + folder).glob(pattern):
                 # A name with a dot in front is not read; the image's maker finds it again.
                 packaged.replace(packaged.with_name("." + packaged.name))
+    _forget_others(machine.root, {file.path for file in files})
     for file in files:
         write(file, machine.root)
     accounts = "/etc/sysusers.d/htcondor-annex.conf"
@@ -147,3 +148,11 @@ def set_up(machine: Machine, files: list[File], run: Run) -> None:
     done = run(["systemd-sysusers", accounts], 120)
     if not done.ok:
         raise GiveUp(f"The slots' accounts could not be made: {done.last_line}.")
+
+
+def _forget_others(root: str, ours: set[str]) -> None:
+    """Remove what another annex left in the image: its owner's key would be root's on this one."""
+    for pattern in ("/etc/condor/passwords.d/annex-*-admin", CONFIG_D + USERS + "*"):
+        for left in Path(root).glob(pattern.lstrip("/")):
+            if "/" + str(left.relative_to(root)) not in ours:
+                left.unlink()

@@ -89,6 +89,21 @@ def test_a_machine_is_fenced_checked_configured_and_only_then_started(tmp_path: 
     assert reports(world.bucket) == [("booting", ""), ("configured", "")]
 
 
+def test_what_another_annex_left_in_the_image_goes(tmp_path: Path) -> None:
+    """Its owner's key would be root's on this machine."""
+    world = World(tmp_path)
+    left = [
+        tmp_path / "etc/condor/passwords.d/annex-older-admin",
+        tmp_path / "etc/condor/config.d/60-annex-user-older.config",
+    ]
+    for file in left:
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text("another annex's")
+    world.bootstrap()
+    assert not any(file.exists() for file in left)
+    assert list((tmp_path / "etc/condor/passwords.d").glob("annex-*-admin"))
+
+
 def test_an_image_without_htcondor_says_that_it_is_installing(tmp_path: Path) -> None:
     world = World(tmp_path)
     world.programs = set()
