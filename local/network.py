@@ -109,8 +109,10 @@ class Network:
         ]
         for bridge, cidr in _CIDRS.items():
             first = ip_network(cidr)[1]
+            # A bridge without an address of its own takes its ports' lowest one. When that port comes
+            # or goes every other host keeps sending to the old one until its ARP entry expires.
             lines += [
-                f"link add {bridge} type bridge",
+                f"link add {bridge} address {mac_address(str(first))} type bridge",
                 f"address add {first}/{ip_network(cidr).prefixlen} dev {bridge}",
                 f"link set {bridge} up",
             ]
