@@ -11,7 +11,15 @@ from .aws_errors import code_of, message_of, translated
 from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
 from .iso import iso, moment
-from .model import AnnexId, Instance, InstanceId, InstanceState, Refusal, RefusalKind
+from .model import (
+    AnnexId,
+    Instance,
+    InstanceId,
+    InstanceState,
+    Launched,
+    Refusal,
+    RefusalKind,
+)
 from .tags import ANNEX_ID, DEPLOYMENT, LEASE
 
 if TYPE_CHECKING:
@@ -78,7 +86,7 @@ class EC2Compute:
         self._client = client
         self._deployment = deployment
 
-    def launch(self, spec: LaunchSpec, attempt: Attempt) -> tuple[InstanceId, ...] | Refusal:
+    def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         with translated("start machines"):
             try:
                 answer = self._client.run_instances(**run_instances_request(spec, attempt))
@@ -87,7 +95,7 @@ class EC2Compute:
                 if refusal is None:
                     raise
                 return refusal
-        return tuple(InstanceId(one["InstanceId"]) for one in answer["Instances"])
+        return Launched(tuple((InstanceId(one["InstanceId"]), 1) for one in answer["Instances"]))
 
     def rehearse(self, spec: LaunchSpec, attempt: Attempt) -> Refusal | None:
         with translated("rehearse starting machines"):

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Image,
         Instance,
         InstanceId,
+        Launched,
         LaunchSpec,
         Refusal,
         Report,
@@ -105,10 +106,11 @@ class Ledger(Protocol):
 class Compute(Protocol):
     """EC2's machines."""
 
-    def launch(self, spec: LaunchSpec, attempt: Attempt) -> tuple[InstanceId, ...] | Refusal:
+    def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         """Make the one call of this attempt; repeating it starts nothing more (client token).
 
-        The ids are what the call started, up to `attempt.count`; a Refusal is a definite no.
+        What a fleet needs besides (launch templates) is made before, by name: once. A Refusal is a
+        definite no to the whole of the call.
         """
 
     def rehearse(self, spec: LaunchSpec, attempt: Attempt) -> Refusal | None:
@@ -134,6 +136,18 @@ class Compute(Protocol):
 
     def tag_lease(self, instance_ids: Sequence[InstanceId], expires_at: datetime) -> None:
         """Write the lease's end into the tags of machines."""
+
+    def cancel_requests(
+        self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
+    ) -> frozenset[str]:
+        """Cancel the annex's Spot Fleet requests: those of the ids, and those found by tag.
+
+        From then on they start nothing; with `terminate` EC2 also ends what they have started.
+        Returns the attempts' tokens of those found, `known` ones and others.
+        """
+
+    def clear(self, annex: Annex) -> None:
+        """Remove what the annex's launches needed besides machines: templates, fleets' receipts."""
 
 
 class Catalog(Protocol):
