@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, message_of, translated
+from .ec2_refusals import UNKNOWN, refusal_of
 from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
 from .iso import iso, moment
@@ -18,7 +19,6 @@ from .model import (
     InstanceState,
     Launched,
     Refusal,
-    RefusalKind,
 )
 from .tags import ANNEX_ID, DEPLOYMENT, LEASE
 
@@ -33,50 +33,6 @@ if TYPE_CHECKING:
 
 # TerminateInstances takes 1,000 ids, but is all or nothing: small batches lose little to a bad id.
 _BATCH = 200
-_SERVER_ERROR = 500
-
-# EC2 API Reference, 'Error codes'. What is not listed here and is no definite refusal of this very
-# call leaves the outcome unknown: the attempt stays open and is repeated with its token.
-_CAPACITY = frozenset(
-    {
-        "InsufficientInstanceCapacity",
-        "InsufficientHostCapacity",
-        "InsufficientFreeAddressesInSubnet",
-        "InsufficientAddressCapacity",
-        "InsufficientVolumeCapacity",
-        "Unsupported",  # the zone does not have the type
-    }
-)
-_QUOTA = frozenset(
-    {
-        "VcpuLimitExceeded",
-        "InstanceLimitExceeded",
-        "MaxSpotInstanceCountExceeded",
-        "VolumeLimitExceeded",
-        "MaxIOPSLimitExceeded",
-    }
-)
-_SPENT = frozenset(
-    {"IdempotentInstanceTerminated", "IdempotentParameterMismatch", "InvalidClientToken"}
-)
-_UNKNOWN = frozenset(
-    {
-        "InternalError",
-        "InternalFailure",
-        "RequestLimitExceeded",
-        "RequestResourceCountExceeded",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "Unavailable",
-        "IdempotentRequestInProgress",
-        "RequestExpired",
-        "500",
-        "502",
-        "503",
-        "504",
-    }
-)
 
 
 class EC2Compute:
@@ -91,7 +47,7 @@ class EC2Compute:
             try:
                 answer = self._client.run_instances(**run_instances_request(spec, attempt))
             except ClientError as error:
-                refusal = _refusal(error)
+                refusal = refusal_of(error)
                 if refusal is None:
                     raise
                 return refusal
@@ -104,7 +60,7 @@ class EC2Compute:
             except ClientError as error:
                 if code_of(error) == "DryRunOperation":
                     return None
-                refusal = _refusal(error)
+                refusal = refusal_of(error)
                 if refusal is None:
                     raise
                 return refusal
@@ -174,7 +130,7 @@ class EC2Compute:
                 try:
                     self._client.terminate_instances(InstanceIds=batch)
                 except ClientError as error:
-                    if code_of(error) in _UNKNOWN:
+                    if code_of(error) in UNKNOWN:
                         raise  # nothing wrong with any id: halving would only ask more often
                     self._terminate_without(batch, error, refused)
         except AwsUnavailable as error:
@@ -210,19 +166,6 @@ class EC2Compute:
             for reservation in page["Reservations"]
             for one in reservation["Instances"]
         ]
-
-
-def _refusal(error: ClientError) -> Refusal | None:
-    """EC2's definite no, or None where it may yet have started something."""
-    code = code_of(error)
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in _UNKNOWN or (status >= _SERVER_ERROR and code not in _CAPACITY):
-        return None
-    kinds = ((_CAPACITY, RefusalKind.CAPACITY), (_QUOTA, RefusalKind.QUOTA))
-    kind = next((kind for codes, kind in kinds if code in codes), RefusalKind.FATAL)
-    if code in _SPENT:
-        kind = RefusalKind.SPENT
-    return Refusal(kind, code, message_of(error))
 
 
 def _named(error: ClientError, batch: list[InstanceId]) -> list[InstanceId]:

@@ -104,6 +104,22 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What the next call of a launch asks for: machines in one place, or (None) in any of them."""
+
+    place: Place | None
+    market: Market
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a type must have; both ends of a range are included, and None is no limit."""
+
+    cpus: tuple[int, int | None]
+    memory_mib: tuple[int, int | None]
+
+
+@dataclass(frozen=True, slots=True)
 class SpotFleet:
     """A Spot Fleet request as `spot_fleet_config` made it of the user's own JSON.
 
@@ -256,6 +272,17 @@ class Annex:
     def started(self) -> tuple[InstanceId, ...]:
         """Every machine it ever started, as far as it is known."""
         return tuple(instance for launch in self.launches for instance in launch.started)
+
+    @property
+    def units(self) -> dict[InstanceId, int]:
+        """What each of its machines counts for."""
+        return {
+            instance: units
+            for one in self.attempts
+            for instance, units in zip(
+                one.started, one.units or (1,) * len(one.started), strict=True
+            )
+        }
 
     @property
     def living(self) -> tuple[InstanceId, ...]:
