@@ -27,6 +27,10 @@ _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}\Z")
 _GROUP = re.compile(r"sg-[0-9a-f]{8,17}\Z")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _KEY_BYTES = 32
+_SAID_IN_THE_CONFIGURATION = (
+    *("instance_types", "requirements", "ami_id", "subnets", "security_groups"),
+    *("key_name", "max_price", "fallback", "user_data"),
+)
 _KEY_NAME_LENGTH = 255
 
 
@@ -121,9 +125,7 @@ def _check_market(request: StartRequest) -> None:
         return
     if request.slots is None:
         raise BadRequest("A Spot Fleet is asked for slots, the units of its WeightedCapacity.")
-    said_there = ("instance_types", "requirements", "ami_id", "subnets", "security_groups")
-    said_there += ("key_name", "max_price", "fallback", "user_data")
-    twice = [name for name in said_there if getattr(request, name)]
+    twice = [name for name in _SAID_IN_THE_CONFIGURATION if getattr(request, name)]
     if twice:
         raise BadRequest(
             f"{', '.join(twice)}: with spot_fleet_config that is said in the configuration itself."

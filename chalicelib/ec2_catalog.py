@@ -14,7 +14,11 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import InstanceTypeInfoTypeDef, RouteTableTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        InstanceTypeInfoTypeDef,
+        RouteTableTypeDef,
+        VCpuCountRangeRequestTypeDef,
+    )
     from mypy_boto3_ssm import SSMClient
 
     from .model import Requirements
@@ -44,7 +48,7 @@ class EC2Catalog:
 
     def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
         pages = self._ec2.get_paginator("get_instance_types_from_instance_requirements").paginate(
-            ArchitectureTypes=[architecture],
+            ArchitectureTypes=[architecture],  # type: ignore[list-item]  # one of EC2's own
             VirtualizationTypes=["hvm"],
             InstanceRequirements={
                 "VCpuCount": _range(requirements.cpus),
@@ -130,7 +134,7 @@ class EC2Catalog:
         }
 
 
-def _range(ends: tuple[int, int | None]) -> Any:  # noqa: ANN401  EC2's VCpuCount and MemoryMiB
+def _range(ends: tuple[int, int | None]) -> VCpuCountRangeRequestTypeDef:
     low, high = ends
     return {"Min": low} if high is None else {"Min": low, "Max": high}
 

@@ -8,10 +8,12 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, message_of, translated
+from .ec2_fleet import EC2Fleets
 from .ec2_refusals import UNKNOWN, refusal_of
 from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
 from .iso import iso, moment
+from .launch_templates import LaunchTemplates
 from .model import (
     AnnexId,
     Instance,
@@ -19,8 +21,9 @@ from .model import (
     InstanceState,
     Launched,
     Refusal,
+    Road,
 )
-from .tags import ANNEX_ID, DEPLOYMENT, LEASE
+from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -29,7 +32,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from .model import Attempt, LaunchSpec
+    from .model import Annex, Attempt, LaunchSpec
 
 # TerminateInstances takes 1,000 ids, but is all or nothing: small batches lose little to a bad id.
 _BATCH = 200
@@ -41,8 +44,19 @@ class EC2Compute:
     def __init__(self, client: EC2Client, deployment: str) -> None:
         self._client = client
         self._deployment = deployment
+        self._templates = LaunchTemplates(client, deployment)
+        self._fleets = EC2Fleets(client, deployment, self._templates)
 
     def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
+        match spec.road:
+            case Road.RUN_INSTANCES:
+                return self._run(spec, attempt)
+            case Road.FLEET:
+                return self._fleets.launch(spec, attempt)
+            case Road.SPOT_FLEET:
+                raise NotImplementedError
+
+    def _run(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         with translated("start machines"):
             try:
                 answer = self._client.run_instances(**run_instances_request(spec, attempt))
@@ -96,6 +110,15 @@ class EC2Compute:
     def tag_lease(self, instance_ids: Sequence[InstanceId], expires_at: datetime) -> None:
         for start in range(0, len(instance_ids), _BATCH):
             self._tag(list(instance_ids[start : start + _BATCH]), expires_at)
+
+    def cancel_requests(
+        self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
+    ) -> frozenset[str]:
+        raise NotImplementedError
+
+    def clear(self, annex: Annex) -> None:
+        self._fleets.clear(annex)
+        self._templates.clear(annex.annex_id)
 
     def _known(self, batch: list[InstanceId]) -> list[Instance]:
         """By ids, not by a filter: EC2 must say of each that there is no such machine."""
@@ -183,7 +206,7 @@ def _instance(one: InstanceTypeDef) -> Instance:
         zone=one["Placement"]["AvailabilityZone"],
         launched_at=one["LaunchTime"],
         annex_id=AnnexId(tags[ANNEX_ID]) if ANNEX_ID in tags else None,
-        client_token=one.get("ClientToken", ""),
+        client_token=tags.get(ATTEMPT) or one.get("ClientToken", ""),
         lease_tag=_lease(tags.get(LEASE)),
         lifecycle="spot" if one.get("InstanceLifecycle") == "spot" else "on-demand",
         private_dns_name=one.get("PrivateDnsName", ""),

@@ -48,6 +48,9 @@ UNKNOWN = frozenset(
         "Unavailable",
         "IdempotentRequestInProgress",
         "RequestExpired",
+        # Made a moment ago, and not yet known everywhere (EC2, 'Eventual consistency').
+        "InvalidLaunchTemplateId.NotFound",
+        "InvalidLaunchTemplateName.NotFoundException",
         "500",
         "502",
         "503",

@@ -22,8 +22,7 @@ def next_ask(launch: Launch) -> Ask | None:
     places and is asked once in each market. After a fatal refusal, or a token used up, nothing else
     is any good.
     """
-    refused = [(a.place, a.refusal) for a in launch.attempts if a.refusal is not None]
-    if any(no.kind in _FINAL for _, no in refused):
+    if any(no.kind in _FINAL for no in launch.refusals):
         return None
     spec = launch.spec
     if spec.road is not Road.RUN_INSTANCES:
@@ -31,7 +30,8 @@ def next_ask(launch: Launch) -> Ask | None:
         asked = {attempt.market for attempt in launch.attempts}
         return next((Ask(None, market) for market in markets if market not in asked), None)
     tried = {attempt.place for attempt in launch.attempts}
-    over_quota = {p.instance_type for p, no in refused if p and no.kind is RefusalKind.QUOTA}
+    refused = [(a.place, a.refusal) for a in launch.attempts if a.place and a.refusal]
+    over_quota = {p.instance_type for p, no in refused if no.kind is RefusalKind.QUOTA}
     left = (p for p in spec.places if p not in tried and p.instance_type not in over_quota)
     return next((Ask(place, spec.market) for place in left), None)
 

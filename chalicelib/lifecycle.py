@@ -196,19 +196,16 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
         if now < launch.opened_at + CONFIGURATION_WAIT:
             return []  # its request is about to write it, or is being repeated
         return [BeginEnding("the request that started it was cut off before any machine was asked")]
-    over = now >= launch.opened_at + _window(launch)
+    spot_fleet = launch.spec.road is Road.SPOT_FLEET
+    over = now >= launch.opened_at + (SPOT_FLEET_WINDOW if spot_fleet else LAUNCH_WINDOW)
     if (over or not launch.missing) and _requesting(annex):
         return [CancelRequests(terminate=False)]
     if not launch.missing:
         return [CloseLaunch(launch.number, "complete")]
     if over:
-        minutes = _window(launch).seconds // 60
-        return [CloseLaunch(launch.number, how_it_went(launch, f"given up after {minutes} minutes"))]
+        how = f"given up after {'fifteen' if spot_fleet else 'five'} minutes"
+        return [CloseLaunch(launch.number, how_it_went(launch, how))]
     return _plan_attempt(launch, now)
-
-
-def _window(launch: Launch) -> timedelta:
-    return SPOT_FLEET_WINDOW if launch.spec.road is Road.SPOT_FLEET else LAUNCH_WINDOW
 
 
 def _plan_attempt(launch: Launch, now: datetime) -> list[Action]:

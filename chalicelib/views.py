@@ -98,7 +98,9 @@ def reason(annex: Annex) -> str:
         return ""
     if not launch.closed and not launch.attempts:
         return "about to ask EC2 for machines"
-    return " ".join(notes(launch)) or f"waiting for {launch.missing} of {launch.asked} {unit(annex)}s"
+    return (
+        " ".join(notes(launch)) or f"waiting for {launch.missing} of {launch.asked} {unit(annex)}s"
+    )
 
 
 def _why(instance: Instance, report: Report | None) -> str:
