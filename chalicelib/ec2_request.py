@@ -38,10 +38,12 @@ def template_data(spec: LaunchSpec, *, public: bool) -> dict[str, Any]:
 
     Here the user data is base64 already: botocore leaves a template's alone.
     """
-    return {
-        **_machine(spec, public=public),
-        "UserData": base64.b64encode(spec.user_data).decode(),
-    }
+    data = _machine(spec, public=public)
+    data["UserData"] = base64.b64encode(spec.user_data).decode()
+    if spec.market is Market.SPOT:
+        (machines, *_) = data["TagSpecifications"]
+        data["TagSpecifications"].append({**machines, "ResourceType": "spot-instances-request"})
+    return data
 
 
 def _machine(spec: LaunchSpec, *, public: bool) -> dict[str, Any]:
