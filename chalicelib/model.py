@@ -379,12 +379,13 @@ class Subnet:
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An AMI that can be launched."""
+    """An AMI that can be launched; `root_snapshot` is empty where it is not known."""
 
     image_id: str
     architecture: str
     root_device: str
     root_gib: int
+    root_snapshot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

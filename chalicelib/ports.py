@@ -6,7 +6,7 @@ Every method may raise `AwsUnavailable` (nothing is known of the outcome; repeat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -165,6 +165,11 @@ class Catalog(Protocol):
 
     def image(self, image_id: str) -> Image | None:
         """An AMI the account can use, or None."""
+
+    def launch_template(
+        self, *, template_id: str = "", name: str = "", version: str
+    ) -> Mapping[str, Any] | None:
+        """The LaunchTemplateData of a version (a number, `$Latest`, `$Default`), or None."""
 
     def published_image(self, parameter: str) -> str:
         """The AMI id in a public SSM parameter. Raises NotSetUp when there is no such parameter."""

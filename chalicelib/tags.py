@@ -46,9 +46,8 @@ def annex_tags(
 
 def check_user_tags(tags: Mapping[str, str]) -> None:
     """Refuse what would make every launch fail, or speak in our name. Raises BadRequest."""
+    check_reserved(tags)
     for key, value in tags.items():
-        if key.lower().startswith(_RESERVED):
-            raise BadRequest(f"The tag {key!r} is reserved: choose a key without its prefix.")
         if not _KEY.match(key) or key in (".", "..", "_index"):
             raise BadRequest(
                 f"The tag key {key!r} cannot be read through the instance's metadata service, and "
@@ -58,3 +57,10 @@ def check_user_tags(tags: Mapping[str, str]) -> None:
             raise BadRequest(f"The value of tag {key!r} is longer than {_VALUE_LENGTH} characters.")
     if len(tags) > _MOST - _OURS:
         raise BadRequest(f"EC2 takes {_MOST} tags at most, {_OURS} of them ours.")
+
+
+def check_reserved(tags: Mapping[str, str]) -> None:
+    """Refuse tags, on whatever they are, that speak in our name or AWS's. Raises BadRequest."""
+    for key in tags:
+        if key.lower().startswith(_RESERVED):
+            raise BadRequest(f"The tag {key!r} is reserved: choose a key without its prefix.")

@@ -88,6 +88,7 @@ class FakeCatalog:
             "/image/amd64": "ami-0123456789abcdef0",
             "/image/arm64": "ami-0123456789abcdef1",
         }
+        self.templates: dict[tuple[str, str], Mapping[str, Any]] = {}
         self.networks = {
             "subnet-0000000a": Subnet("subnet-0000000a", "us-east-1a", "public"),
             "subnet-0000000b": Subnet("subnet-0000000b", "us-east-1b", "nat"),
@@ -112,6 +113,11 @@ class FakeCatalog:
 
     def image(self, image_id: str) -> Image | None:
         return self.images.get(image_id)
+
+    def launch_template(
+        self, *, template_id: str = "", name: str = "", version: str
+    ) -> Mapping[str, Any] | None:
+        return self.templates.get((template_id or name, version))
 
     def published_image(self, parameter: str) -> str:
         return self.published[parameter]
