@@ -55,6 +55,8 @@ def check_start(request: StartRequest, settings: Settings) -> None:
         )
     _check_market(request)
     _check_words(request)
+    if request.key_name is not None:
+        check_key_name(request.key_name, settings.key_names)
     check_user_tags(request.tags)
     _check_config_files(request.config_files)
     _check_admin(request)
@@ -113,6 +115,15 @@ def units(request: StartRequest) -> int:
     if (request.count is None) is (request.slots is None):
         raise BadRequest("Ask either for machines (count) or for slots.")
     return request.count or request.slots or 0
+
+
+def check_key_name(name: str, allowed: tuple[str, ...] | None) -> None:
+    """The key pair against the setting key_names. Raises BadRequest."""
+    if allowed is not None and name not in allowed:
+        choice = ", ".join(allowed) or "none"
+        raise BadRequest(
+            f"The key pair {name!r} is not one that the administrator allows (key_names: {choice})."
+        )
 
 
 def _check_market(request: StartRequest) -> None:

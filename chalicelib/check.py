@@ -162,7 +162,7 @@ class Check:
             token=_NOT_SENT,
         )
         now = services.clock.now()
-        spec = maker.make(request, AnnexId("check-setup"), request.identity, "config/-", now)
+        spec = maker.make(request, AnnexId("check-setup"), request.identity, "config/-", now, now)
         attempt = Attempt(f"check-setup-{secrets.token_hex(8)}", spec.places[0], 1, now)
         refusal = services.compute.rehearse(spec, attempt)
         return "" if refusal is None else f"EC2 refuses: {refusal.message} ({refusal.code})."

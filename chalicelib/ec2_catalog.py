@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from .model import Requirements
 
+_NO_TEMPLATE = ("InvalidLaunchTemplate", "InvalidParameterValue")
 _ANYWHERE = "0.0.0.0/0"
 _FILTER_VALUES = 200  # EC2 API Reference, 'Filters'
 
@@ -92,7 +93,29 @@ class EC2Catalog:
             for mapping in found.get("BlockDeviceMappings", [])
             if mapping.get("DeviceName") == root
         ]
-        return Image(image_id, found["Architecture"], root, max(gib, default=0))
+        return Image(
+            image_id, found["Architecture"], root, max(gib, default=0), _snapshot_of(found, root)
+        )
+
+    def launch_template(
+        self, *, template_id: str = "", name: str = "", version: str
+    ) -> Mapping[str, Any] | None:
+        named: Any = (
+            {"LaunchTemplateId": template_id} if template_id else {"LaunchTemplateName": name}
+        )
+        with translated("read a launch template"):
+            try:
+                # An image may be the name of a parameter: the alias.
+                found = self._ec2.describe_launch_template_versions(
+                    **named,
+                    Versions=[version],
+                    ResolveAlias=True,
+                )["LaunchTemplateVersions"]
+            except ClientError as error:
+                if not code_of(error).startswith(_NO_TEMPLATE):
+                    raise
+                return None
+        return found[0]["LaunchTemplateData"] if found else None
 
     def published_image(self, parameter: str) -> str:
         with translated(f"read the public parameter {parameter}"):
@@ -132,6 +155,14 @@ class EC2Catalog:
             )
             for one in found
         }
+
+
+def _snapshot_of(image: Any, device: str) -> str:  # noqa: ANN401  DescribeImages' own
+    """What the root volume is made from, or nothing where EC2 does not say."""
+    for one in image.get("BlockDeviceMappings", []):
+        if one["DeviceName"] == device:
+            return str(one.get("Ebs", {}).get("SnapshotId", ""))
+    return ""
 
 
 def _range(ends: tuple[int, int | None]) -> VCpuCountRangeRequestTypeDef:

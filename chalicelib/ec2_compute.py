@@ -23,6 +23,7 @@ from .model import (
     Refusal,
     Road,
 )
+from .spot_fleet import SpotFleets
 from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE
 
 if TYPE_CHECKING:
@@ -46,6 +47,7 @@ class EC2Compute:
         self._deployment = deployment
         self._templates = LaunchTemplates(client, deployment)
         self._fleets = EC2Fleets(client, deployment, self._templates)
+        self._spot_fleets = SpotFleets(client, deployment, self._templates)
 
     def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         match spec.road:
@@ -54,7 +56,7 @@ class EC2Compute:
             case Road.FLEET:
                 return self._fleets.launch(spec, attempt)
             case Road.SPOT_FLEET:
-                raise NotImplementedError
+                return self._spot_fleets.launch(spec, attempt)
 
     def _run(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         with translated("start machines"):
@@ -68,6 +70,8 @@ class EC2Compute:
         return Launched(tuple((InstanceId(one["InstanceId"]), 1) for one in answer["Instances"]))
 
     def rehearse(self, spec: LaunchSpec, attempt: Attempt) -> Refusal | None:
+        if spec.road is Road.SPOT_FLEET:
+            return self._spot_fleets.rehearse(spec, attempt)
         with translated("rehearse starting machines"):
             try:
                 self._client.run_instances(**run_instances_request(spec, attempt), DryRun=True)
@@ -114,7 +118,7 @@ class EC2Compute:
     def cancel_requests(
         self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
     ) -> frozenset[str]:
-        raise NotImplementedError
+        return self._spot_fleets.cancel(annex_id, known, terminate=terminate)
 
     def clear(self, annex: Annex) -> None:
         self._fleets.clear(annex)

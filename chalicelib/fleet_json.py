@@ -159,7 +159,9 @@ def _plain(value: Any, kind: Kind, path: str) -> Any:  # noqa: ANN401  JSON
     try:
         return _READERS[kind](value)
     except (ValueError, TypeError, OverflowError):
-        raise BadRequest(f"{path}: must be {kind}, not {json.dumps(value)[:80]}.") from None
+        raise BadRequest(
+            f"{path}: must be {kind}, not {json.dumps(value, default=str)[:80]}."
+        ) from None
 
 
 def _text(value: object) -> str:
@@ -192,6 +194,8 @@ def _truth(value: object) -> bool:
 
 
 def _time(value: object) -> datetime:
+    if isinstance(value, datetime):  # as botocore answers
+        return value
     if isinstance(value, str):
         at = datetime.fromisoformat(value.strip())
         return at if at.tzinfo else at.replace(tzinfo=UTC)

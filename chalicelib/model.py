@@ -143,7 +143,8 @@ class LaunchSpec:
     gets (gzip'd MIME); it holds no secret but the name of the configuration object. `weights` are
     the units that a machine of a type counts for where units are slots; else each counts one.
     `max_price` is in USD per unit and hour, empty for the on-demand price. With `fallback`, what
-    spot does not give is asked for on demand.
+    spot does not give is asked for on demand. A weight of the type '' is that of types which EC2
+    chooses; `notes` are sentences on what is not as the user's own configuration said.
     """
 
     image_id: str
@@ -162,6 +163,7 @@ class LaunchSpec:
     in_order: bool = True  # the types' order is a preference, not just a list
     weights: tuple[tuple[str, int], ...] = ()
     spot_fleet: SpotFleet | None = None
+    notes: tuple[str, ...] = ()
 
     def units(self, instance_type: str) -> int:
         """What one machine of a type counts for."""

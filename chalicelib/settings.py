@@ -72,6 +72,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     boot_limit_seconds: int = 1800
     vacate_seconds: int = 30
     unjoined_limit_seconds: int = 900
+    # What Spot Fleets act with; none in a deployment that was set up before there were any.
+    spot_fleet_role_arn: str = ""
+    # The EC2 key pairs that machines may be given; None are all.
+    key_names: tuple[str, ...] | None = None
 
 
 def read_settings(parameter: str, text: str) -> Settings:

@@ -17,13 +17,13 @@ from .errors import BadRequest, NotSetUp
 from .fleet_json import parsed, passed_on, read
 from .model import SpotFleet
 from .spot_fleet_fields import REQUEST
-from .spot_fleet_pools import images_of, pools_of, weights_of
+from .spot_fleet_pools import images_of, places_of, pools_of, subnets_of, weights_of
 from .spot_fleet_template import Terms, at, hardened, pairs_of, specified
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .model import Image
+    from .model import Image, Place
     from .ports import Catalog
     from .spot_fleet_pools import Pools
 
@@ -31,18 +31,20 @@ _REQUEST = "spot-fleet-request"
 _WRAPPER = "SpotFleetRequestConfig"
 # What the console and AWS's guide call the fleet role (EC2 User Guide, 'Spot Fleet permissions').
 _CONSOLE_ROLES = ("aws-ec2-spot-fleet-tagging-role", "aws-ec2-spot-fleet-role")
-# DynamoDB takes 400 KB, and a record holds more than one launch.
-_MOST_BYTES = 250_000
+# DynamoDB takes 400 KB, and two launches may be open in a record.
+_MOST_BYTES = 180_000
 
 
 @dataclass(frozen=True, slots=True)
 class Translated:
-    """A fleet, what a machine of each type counts for, and sentences for the user.
+    """A fleet, where it would be and what a machine of each type counts for; notes for the user.
 
-    A weight for the type '' says that types are not known beforehand: such a machine counts one.
+    The type '' stands for those that EC2 chooses, of which a machine counts one; places are for
+    people, and lack what the configuration does not say.
     """
 
     fleet: SpotFleet
+    places: tuple[Place, ...]
     weights: tuple[tuple[str, int], ...]
     notes: tuple[str, ...]
 
@@ -56,10 +58,10 @@ def spot_fleet(text: str, terms: Terms, catalog: Catalog) -> Translated:
     asked = read(_unwrapped(parsed(text, "The Spot Fleet configuration")), REQUEST, "", notes)
     _check_request(asked, terms, notes)
     pools = pools_of(asked, catalog, notes)
-    images = images_of(pools, catalog)
+    images, subnets = images_of(pools, catalog), subnets_of(pools, catalog)
     weights = weights_of(pools)
     fleet = _fleet(asked, pools, images, terms, notes)
-    return Translated(fleet, weights, tuple(dict.fromkeys(notes)))
+    return Translated(fleet, places_of(pools, subnets), weights, tuple(dict.fromkeys(notes)))
 
 
 def _unwrapped(given: dict[str, Any]) -> dict[str, Any]:

@@ -12,13 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import BadRequest
 from .fleet_json import read
+from .model import Place
 from .spot_fleet_fields import TEMPLATE
 from .spot_fleet_template import template_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
-    from .model import Image
+    from .model import Image, Subnet
     from .ports import Catalog
 
 _REQUIREMENTS = "InstanceRequirements"
@@ -62,14 +63,44 @@ def pools_of(asked: Mapping[str, Any], catalog: Catalog, notes: list[str]) -> li
 
 
 def images_of(pools: Sequence[Pools], catalog: Catalog) -> dict[str, Image]:
-    """The images by their ids, and a look at the types that run them and their subnets.
-
-    Raises BadRequest for what does not exist, does not fit, or would not reach the pool.
-    """
+    """The images by their ids. Raises BadRequest where one or a type is not there, or not right."""
     images = _images(pools, catalog)
     _check_types(pools, images, catalog)
-    _check_subnets(pools, catalog)
     return images
+
+
+def subnets_of(pools: Sequence[Pools], catalog: Catalog) -> Mapping[str, Subnet]:
+    """The subnets by their ids. Raises BadRequest where a machine would not reach the pool."""
+    named = [(path, it["SubnetId"]) for one in pools for path, it in one.overrides if _in(it)]
+    named += [
+        (f"{one.path}.NetworkInterfaces[{number}]", interface["SubnetId"])
+        for one in pools
+        for number, interface in enumerate(one.data.get("NetworkInterfaces", []))
+        if _in(interface)
+    ]
+    found = catalog.subnets(list(dict.fromkeys(subnet for _, subnet in named))) if named else {}
+    for path, subnet in named:
+        if subnet not in found:
+            raise BadRequest(f"{path}.SubnetId: there is no subnet {subnet} in this region.")
+        if found[subnet].way_out is None:
+            raise BadRequest(
+                f"{path}.SubnetId: {subnet} has no way out, neither an internet gateway nor a NAT, "
+                "and its machines could not reach the pool."
+            )
+    return found
+
+
+def places_of(pools: Sequence[Pools], subnets: Mapping[str, Subnet]) -> tuple[Place, ...]:
+    """Each type and place, as far as they are said."""
+    found = []
+    for one in pools:
+        interface: Mapping[str, Any] = next(iter(one.data.get("NetworkInterfaces", [])), {})
+        for _, kind, override in one.typed:
+            subnet = subnets.get(override.get("SubnetId", interface.get("SubnetId", "")))
+            zone = subnet.zone if subnet else override.get("AvailabilityZone", "")
+            public = subnet is not None and subnet.way_out == "public"
+            found.append(Place(kind or "", subnet.subnet_id if subnet else "", zone, public))
+    return tuple(dict.fromkeys(found))
 
 
 def weights_of(pools: Sequence[Pools]) -> tuple[tuple[str, int], ...]:
@@ -200,22 +231,5 @@ def _check_types(pools: Sequence[Pools], images: Mapping[str, Image], catalog: C
             )
 
 
-def _check_subnets(pools: Sequence[Pools], catalog: Catalog) -> None:
-    named = [
-        (path, it["SubnetId"]) for one in pools for path, it in one.overrides if "SubnetId" in it
-    ]
-    named += [
-        (f"{one.path}.NetworkInterfaces[{number}]", interface["SubnetId"])
-        for one in pools
-        for number, interface in enumerate(one.data.get("NetworkInterfaces", []))
-        if "SubnetId" in interface
-    ]
-    found = catalog.subnets(list(dict.fromkeys(subnet for _, subnet in named))) if named else {}
-    for path, subnet in named:
-        if subnet not in found:
-            raise BadRequest(f"{path}.SubnetId: there is no subnet {subnet} in this region.")
-        if found[subnet].way_out is None:
-            raise BadRequest(
-                f"{path}.SubnetId: {subnet} has no way out, neither an internet gateway nor a NAT, "
-                "and its machines could not reach the pool."
-            )
+def _in(place: Mapping[str, Any]) -> bool:
+    return "SubnetId" in place

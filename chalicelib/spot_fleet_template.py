@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from . import tags
+from .admission import check_key_name
 from .errors import BadRequest
 from .fleet_json import passed_on
 from .spot_fleet_fields import TEMPLATE
@@ -77,7 +78,9 @@ def hardened(
 ) -> dict[str, Any]:
     """The LaunchTemplateData that EC2 gets. Raises BadRequest, naming the field under `path`."""
     _check_profile(data.get("IamInstanceProfile", {}), f"{path}.IamInstanceProfile", terms)
-    _check_key(data.get("KeyName"), f"{path}.KeyName", terms)
+    if "KeyName" in data:
+        with at(f"{path}.KeyName"):
+            check_key_name(data["KeyName"], terms.key_names)
     if data.get("Placement", {}).get("Tenancy") == "host":
         raise BadRequest(f"{path}.Placement.Tenancy: spot machines have no hosts of their own.")
     result = passed_on(data, TEMPLATE)
@@ -106,18 +109,6 @@ def _check_profile(profile: Mapping[str, str], path: str, terms: Terms) -> None:
                 f"{path}.{name}: machines of an annex have {terms.profile_arn} and no other "
                 "profile; choose it, or leave it out."
             )
-
-
-def _check_key(name: str | None, path: str, terms: Terms) -> None:
-    if name is None or terms.key_names is None or name in terms.key_names:
-        return
-    raise BadRequest(f"{path}: {key_refused(name, terms.key_names)}")
-
-
-def key_refused(name: str, allowed: tuple[str, ...]) -> str:
-    """Why a key pair may not be used, as a sentence."""
-    choice = ", ".join(allowed) or "none"
-    return f"the key pair {name!r} is not one that the administrator allows (key_names: {choice})."
 
 
 def _devices(

@@ -138,6 +138,7 @@ class Start:
             annex.identity,
             annex.config_key,
             max(annex.lease_expires_at, lease or annex.lease_expires_at),
+            now,
         )
         more = spec.machines(units(request))
         check_caps(mine, before.annex_id if before else None, more, settings)
@@ -249,7 +250,7 @@ class Start:
             asked=launch.asked,
             started=launch.got,
             pending=not launch.closed,
-            notes=(*notes(launch), *troubles, *knocked),
+            notes=(*launch.spec.notes, *notes(launch), *troubles, *knocked),
         )
 
     def _seen(self, annex: Annex) -> list[Instance] | None:
@@ -285,7 +286,7 @@ class Start:
             asked=launch.asked,
             started=0,
             pending=False,
-            notes=tuple(knocked),
+            notes=(*launch.spec.notes, *knocked),
         )
 
     def _maker(self, settings: Settings) -> SpecMaker:

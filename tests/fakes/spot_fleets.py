@@ -505,7 +505,7 @@ INVALID: dict[str, tuple[Json | str, str]] = {
     ),
     "a key pair that is not allowed": (
         specs(spec(KeyName="root")),
-        "LaunchSpecifications[0].KeyName: the key pair 'root' is not one",
+        "LaunchSpecifications[0].KeyName: The key pair 'root' is not one",
     ),
     "hibernation": (
         specs(InstanceInterruptionBehavior="hibernate"),
