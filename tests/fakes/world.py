@@ -16,6 +16,7 @@ from chalicelib.settings import Deployment, Settings
 from .compute import FakeCompute
 from .faults import Faults, Watched
 from .ledger import FakeLedger
+from .spot_fleets import ROLE, templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -88,7 +89,9 @@ class FakeCatalog:
             "/image/amd64": "ami-0123456789abcdef0",
             "/image/arm64": "ami-0123456789abcdef1",
         }
-        self.templates: dict[tuple[str, str], Mapping[str, Any]] = {}
+        self.templates: dict[tuple[str, str], Mapping[str, Any]] = {
+            ("mine", "1"): {"ImageId": "ami-0123456789abcdef0", "InstanceType": "m7i.large"}
+        }
         self.networks = {
             "subnet-0000000a": Subnet("subnet-0000000a", "us-east-1a", "public"),
             "subnet-0000000b": Subnet("subnet-0000000b", "us-east-1b", "nat"),
@@ -187,6 +190,7 @@ SETTINGS = Settings(
     instance_profile_arn="arn:profile",
     instance_role_id="AROAROLE",
     image_parameter="/image/{arch}",
+    spot_fleet_role_arn=ROLE,
     max_lease_seconds=86400,
     max_instances_per_annex=10,
     max_instances_per_owner=15,
@@ -250,6 +254,11 @@ class World:
             **changes,
         }
         return {key: value for key, value in body.items() if value is not None}
+
+    def spot_fleet(self, slots: int = 3, **config: Any) -> dict[str, Any]:
+        """The fields of a request for a Spot Fleet of the launch template `mine`."""
+        asked = templates({"SubnetId": "subnet-0000000a"}, **config)
+        return {"count": None, "slots": slots, "spot_fleet_config": json.dumps(asked)}
 
     def post(self, body: Mapping[str, Any], caller: str = ALICE) -> HttpAnswer:
         """POST /annexes."""

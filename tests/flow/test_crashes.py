@@ -94,6 +94,10 @@ def slots_body(world: World) -> Any:
     return world.body(count=None, slots=6, instance_types=["m7i.large"])
 
 
+def types_body(world: World) -> Any:
+    return world.body(count=3, market="spot", requirements={"cpus_min": 2})
+
+
 def fall_back_body(world: World) -> Any:
     world.compute.spot_refusals["m7i.large"] = NO_CAPACITY
     return world.body(count=3, market="spot", fallback="on-demand")
@@ -104,6 +108,40 @@ def spot_stopped(world: World) -> None:
     world.sweep()
     world.stop()
     world.clock.tick(60)
+
+
+def spot_fleet_body(world: World) -> Any:
+    return world.body(**world.spot_fleet(3))
+
+
+def spot_fleet(world: World) -> None:
+    """A request that EC2 has just fulfilled."""
+    world.post(spot_fleet_body(world))
+    world.clock.tick(60)
+
+
+def spot_fleet_stopped(world: World) -> None:
+    """Nothing of it was seen when it was stopped."""
+    world.post(spot_fleet_body(world))
+    world.faults.watch = lambda point: _silence(point, "before compute.cancel_requests")
+    world.stop()
+    world.faults.disarm()
+    world.clock.tick(60)
+
+
+def lost_spot_fleet_stopped(world: World) -> None:
+    """A request whose id was never learnt, of an annex that is ending."""
+    world.faults.watch = lambda point: _silence(point, "after compute.launch")
+    world.post(spot_fleet_body(world))
+    world.faults.watch = lambda point: _silence(point, "before compute.cancel_requests")
+    world.stop()
+    world.faults.disarm()
+    world.clock.tick(60)
+
+
+def _silence(point: str, where: str) -> None:
+    if point == where:
+        raise AwsUnavailable("no answer")
 
 
 def pending_fleet(world: World) -> None:
@@ -183,9 +221,15 @@ SCENARIOS = (
     Scenario("start without capacity", no_capacity, post, (0, 0)),
     Scenario("start by a fleet", spot_body, post, (-1, 3)),
     Scenario("start slots", slots_body, post, (-1, 3)),
+    Scenario("start types by what they have", types_body, post, (-1, 3)),
     Scenario("start on demand after spot", fall_back_body, post, (-1, 3)),
     Scenario("sweep over a pending fleet", pending_fleet, sweep, (2, 2), repeats=False),
     Scenario("sweep over a stopped fleet", spot_stopped, sweep, (0, 0), repeats=False),
+    Scenario("start a Spot Fleet", spot_fleet_body, post, (-1, 3)),
+    Scenario("sweep over a Spot Fleet", spot_fleet, sweep, (3, 3), repeats=False),
+    Scenario("stop a Spot Fleet", spot_fleet, stop, (-1, 0)),
+    Scenario("sweep over a stopped Spot Fleet", spot_fleet_stopped, sweep, (0, 0), repeats=False),
+    Scenario("sweep over a lost one", lost_spot_fleet_stopped, sweep, (0, 0), repeats=False),
     Scenario("grow", grow_body, post, (-1, 5)),
     Scenario("grow over two zones", partial_grow_body, post, (-1, 5)),
     Scenario("renew", renew_body, patch, (2, 2)),
@@ -198,6 +242,7 @@ SCENARIOS = (
     Scenario("sweep over a forgotten machine", forgotten, sweep, (1, 1), repeats=False),
     Scenario("event of the last machine", last_machine_ended, event, (0, 0), repeats=False),
 )
+RUNNING_BEFORE = {"grow": 2, "grow over two zones": 2, "stop": 2, "stop a Spot Fleet": 3}
 DEATHS: tuple[BaseException, ...] = (
     Crash("killed"),
     AwsUnavailable("silence"),
@@ -281,7 +326,7 @@ def _check_machines(scenario: Scenario, world: World, *, repeat: bool) -> None:
         assert running == expected, f"{running} machines run, not {expected}"
     else:
         whole = scenario.machines[1]
-        before = {"grow": 2, "grow over two zones": 2, "stop": 2}.get(scenario.name, 0)
+        before = RUNNING_BEFORE.get(scenario.name, 0)
         assert running in (before, whole), f"{running} machines run"
 
 
