@@ -232,5 +232,8 @@ class Inventory(Protocol):
     def instance_profile(self, name: str) -> tuple[str, str] | None:
         """Its ARN and the unique id of its role, or None."""
 
+    def missing_roles(self, names: Sequence[str]) -> Sequence[str]:
+        """Those of the roles that are not there."""
+
     def ingress_rules(self, security_group: str) -> int | None:
         """How many rules let something in; None if there is no such group."""

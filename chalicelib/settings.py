@@ -49,6 +49,11 @@ class Deployment:
         """The machines' role and profile."""
         return f"{self.name}-instance"
 
+    @property
+    def spot_fleet_role(self) -> str:
+        """The role that Spot Fleets act with."""
+        return f"{self.name}-spot-fleet"
+
     def function(self, part: str = "") -> str:
         """A function's name: `api` has no part of its own."""
         return f"{self.name}-dev-{part}" if part else f"{self.name}-dev"

@@ -149,6 +149,7 @@ class FakeInventory:
         self.missing: list[str] = []
         self.profile: tuple[str, str] | None = ("arn:profile", "AROAROLE")
         self.rules: int | None = 0
+        self.missing_role = ""
 
     def missing_functions(self, names: Sequence[str]) -> Sequence[str]:
         return [one for one in names if one in self.missing]
@@ -156,6 +157,9 @@ class FakeInventory:
     def instance_profile(self, name: str) -> tuple[str, str] | None:
         del name
         return self.profile
+
+    def missing_roles(self, names: Sequence[str]) -> Sequence[str]:
+        return [one for one in names if one == self.missing_role]
 
     def ingress_rules(self, security_group: str) -> int | None:
         del security_group
