@@ -152,6 +152,7 @@ class EC2Catalog:
                 one["SubnetId"],
                 one["AvailabilityZone"],
                 _way_out(_table_of(one["SubnetId"], one["VpcId"], tables)),
+                one.get("MapPublicIpOnLaunch", False),
             )
             for one in found
         }

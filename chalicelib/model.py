@@ -372,11 +372,15 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet and its way out: `public` by an internet gateway, `nat`, or None."""
+    """A subnet and its way out: `public` by an internet gateway, `nat`, or None.
+
+    `gives_addresses`: machines get a public address unless a launch says otherwise.
+    """
 
     subnet_id: str
     zone: str
     way_out: str | None
+    gives_addresses: bool = True
 
 
 @dataclass(frozen=True, slots=True)

@@ -66,6 +66,8 @@ def spot_fleet(text: str, terms: Terms, catalog: Catalog) -> Translated:
 
 def _unwrapped(given: dict[str, Any]) -> dict[str, Any]:
     """The configuration itself; AWS's guide has fields beside the wrapper, too."""
+    if given.pop("DryRun", False):
+        raise BadRequest("DryRun: ask for a dry run of the annex itself (--dry-run).")
     inner = given.get(_WRAPPER)
     if not isinstance(inner, dict):
         return given

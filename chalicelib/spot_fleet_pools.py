@@ -71,21 +71,32 @@ def images_of(pools: Sequence[Pools], catalog: Catalog) -> dict[str, Image]:
 
 def subnets_of(pools: Sequence[Pools], catalog: Catalog) -> Mapping[str, Subnet]:
     """The subnets by their ids. Raises BadRequest where a machine would not reach the pool."""
-    named = [(path, it["SubnetId"]) for one in pools for path, it in one.overrides if _in(it)]
+    named = [
+        (path, place["SubnetId"], _first_interface(one))
+        for one in pools
+        for path, place in one.overrides
+        if "SubnetId" in place
+    ]
     named += [
-        (f"{one.path}.NetworkInterfaces[{number}]", interface["SubnetId"])
+        (f"{one.path}.NetworkInterfaces[{number}]", interface["SubnetId"], interface)
         for one in pools
         for number, interface in enumerate(one.data.get("NetworkInterfaces", []))
-        if _in(interface)
+        if "SubnetId" in interface
     ]
-    found = catalog.subnets(list(dict.fromkeys(subnet for _, subnet in named))) if named else {}
-    for path, subnet in named:
+    found = catalog.subnets(list(dict.fromkeys(one for _, one, _ in named))) if named else {}
+    for path, subnet, interface in named:
         if subnet not in found:
             raise BadRequest(f"{path}.SubnetId: there is no subnet {subnet} in this region.")
         if found[subnet].way_out is None:
             raise BadRequest(
                 f"{path}.SubnetId: {subnet} has no way out, neither an internet gateway nor a NAT, "
                 "and its machines could not reach the pool."
+            )
+        public = interface.get("AssociatePublicIpAddress", found[subnet].gives_addresses)
+        if found[subnet].way_out == "public" and not public:
+            raise BadRequest(
+                f"{path}.SubnetId: {subnet} leads out by an internet gateway, and machines get no "
+                "public address there: say AssociatePublicIpAddress of a network interface."
             )
     return found
 
@@ -94,7 +105,7 @@ def places_of(pools: Sequence[Pools], subnets: Mapping[str, Subnet]) -> tuple[Pl
     """Each type and place, as far as they are said."""
     found = []
     for one in pools:
-        interface: Mapping[str, Any] = next(iter(one.data.get("NetworkInterfaces", [])), {})
+        interface = _first_interface(one)
         for _, kind, override in one.typed:
             subnet = subnets.get(override.get("SubnetId", interface.get("SubnetId", "")))
             zone = subnet.zone if subnet else override.get("AvailabilityZone", "")
@@ -231,5 +242,5 @@ def _check_types(pools: Sequence[Pools], images: Mapping[str, Image], catalog: C
             )
 
 
-def _in(place: Mapping[str, Any]) -> bool:
-    return "SubnetId" in place
+def _first_interface(pools: Pools) -> Mapping[str, Any]:
+    return next(iter(pools.data.get("NetworkInterfaces", [])), {})

@@ -28,7 +28,7 @@ from chalicelib.spot_fleet_config import spot_fleet
 from chalicelib.spot_fleet_template import Terms
 from chalicelib.tags import annex_tags
 from tests.fakes import spot_fleets as fleets
-from tests.fakes.spot_fleets import VALID, spec, specs, templates
+from tests.fakes.spot_fleets import VALID, spec, specs
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -40,7 +40,10 @@ if TYPE_CHECKING:
 POLICIES = Path(__file__).parents[2] / ".chalice"
 MANAGED = "arn:aws:iam::aws:policy/service-role/AmazonEC2SpotFleetTaggingRole"
 # EC2 knows neither such kernels nor a placement group that nobody made.
-NOT_THERE = ("groups by name, monitoring, placement group, kernel",)
+NOT_THERE = (
+    "groups by name, monitoring, placement group, kernel",
+    "a public address where the subnet gives none",
+)
 USER_DATA = b"#!/bin/sh\n"
 
 

@@ -9,6 +9,7 @@ IMAGE, ARM_IMAGE = "ami-0000000000000001a", "ami-0000000000000002a"
 ODD_IMAGE = "ami-0000000000000003a"
 ROOT_SNAPSHOT = "snap-0000000000000001a"
 SUBNET_A, SUBNET_B, LONELY = "subnet-0000000a", "subnet-0000000b", "subnet-0000000c"
+BARE = "subnet-0000000d"  # out by a gateway, but without public addresses
 ROLE = "arn:aws:iam::123456789012:role/htcondor-annex-spot-fleet"
 CONSOLE_ROLE = "arn:aws:iam::123456789012:role/aws-ec2-spot-fleet-tagging-role"
 PROFILE = "arn:aws:iam::123456789012:instance-profile/htcondor-annex-instance"
@@ -418,6 +419,21 @@ VALID: dict[str, tuple[Json, list[list[Json]], dict[str, int]]] = {
         [[{"InstanceType": "m7i.large"}]],
         {"m7i.large": 1},
     ),
+    "a public address where the subnet gives none": (
+        specs(
+            spec(
+                SubnetId=BARE,
+                NetworkInterfaces=[{"DeviceIndex": 0, "AssociatePublicIpAddress": True}],
+            )
+        ),
+        [[{"InstanceType": "m7i.large", "SubnetId": BARE}]],
+        {"m7i.large": 1},
+    ),
+    "the command line's own skeleton": (
+        {"DryRun": False, "SpotFleetRequestConfig": specs(ClientToken="", Context="")},
+        [[{"InstanceType": "m7i.large"}]],
+        {"m7i.large": 1},
+    ),
     "the same pool twice": (
         specs(spec(), spec()),
         [[{"InstanceType": "m7i.large"}]],
@@ -568,6 +584,24 @@ INVALID: dict[str, tuple[Json | str, str]] = {
     "a subnet without a way out": (
         templates({"InstanceType": "m7i.large", "SubnetId": LONELY}),
         f"LaunchTemplateConfigs[0].Overrides[0].SubnetId: {LONELY} has no way out",
+    ),
+    "a subnet where machines would have no address": (
+        specs(spec(SubnetId=f"{SUBNET_A},{BARE}")),
+        f"LaunchSpecifications[0].SubnetId: {BARE} leads out by an internet gateway",
+    ),
+    "an interface that takes the address away": (
+        specs(
+            spec(
+                NetworkInterfaces=[
+                    {"DeviceIndex": 0, "SubnetId": SUBNET_A, "AssociatePublicIpAddress": False}
+                ]
+            )
+        ),
+        f"LaunchSpecifications[0].NetworkInterfaces[0].SubnetId: {SUBNET_A} leads out",
+    ),
+    "a dry run in the file": (
+        {"DryRun": True, "SpotFleetRequestConfig": specs()},
+        "DryRun: ask for a dry run of the annex itself",
     ),
     "an interface without a way out": (
         specs(spec(NetworkInterfaces=[{"DeviceIndex": 0, "SubnetId": LONELY}])),

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from chalicelib.errors import BadRequest, NotSetUp
-from chalicelib.model import Image
+from chalicelib.model import Image, Subnet
 from chalicelib.spot_fleet_config import Translated, spot_fleet
 from chalicelib.spot_fleet_template import Terms
 from tests.fakes import spot_fleets as fleets
@@ -47,6 +47,7 @@ def catalog() -> FakeCatalog:
         fleets.ARM_IMAGE: Image(fleets.ARM_IMAGE, "arm64", "/dev/xvda", 8),
         fleets.ODD_IMAGE: Image(fleets.ODD_IMAGE, "x86_64_mac", "/dev/xvda", 8),
     }
+    made.networks[fleets.BARE] = Subnet(fleets.BARE, "us-east-1a", "public", gives_addresses=False)
     made.templates = dict(fleets.TEMPLATES)
     return made
 
