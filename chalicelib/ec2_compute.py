@@ -117,7 +117,7 @@ class EC2Compute:
 
     def cancel_requests(
         self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
-    ) -> frozenset[str]:
+    ) -> Mapping[str, tuple[Refusal, ...]]:
         return self._spot_fleets.cancel(annex_id, known, terminate=terminate)
 
     def clear(self, annex: Annex) -> None:

@@ -140,11 +140,12 @@ class Compute(Protocol):
 
     def cancel_requests(
         self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
-    ) -> frozenset[str]:
+    ) -> Mapping[str, tuple[Refusal, ...]]:
         """Cancel the annex's Spot Fleet requests: those of the ids, and those found by tag.
 
         From then on they start nothing; with `terminate` EC2 also ends what they have started.
-        Returns the attempts' tokens of those found, `known` ones and others.
+        Returns the attempts' tokens of those found, `known` ones and others, and what EC2 said of
+        the machines that it did not start.
         """
 
     def clear(self, annex: Annex) -> None:

@@ -7,14 +7,14 @@ cancelled or past its time. So whoever ends an annex cancels its requests first.
 from __future__ import annotations
 
 import json
-from datetime import timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError, ParamValidationError
 
 from .aws_errors import code_of, translated
 from .ec2_refusals import refusal_of
-from .errors import AwsUnavailable
+from .errors import AnnexError, AwsUnavailable
 from .model import Launched, Refusal, RefusalKind
 from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT
 
@@ -34,6 +34,18 @@ _UNDER_WAY = ("submitted", "active", "modifying")
 _OVER = ("fleetRequestIdDoesNotExist", "fleetRequestNotInCancellableState")
 # Where a policy asks for a tag, EC2 calls an id that does not exist a lack of rights.
 _NO_SUCH = ("InvalidSpotFleetRequestId", "UnauthorizedOperation")
+# ActivityStatus of a request that has all it was asked for.
+_WHOLE = "fulfilled"
+# EC2 API Reference, EventInformation: what it says of machines that it did not start, besides errors.
+_LACKS = {
+    "launchSpecUnusable": RefusalKind.CAPACITY,
+    "launchSpecTemporarilyBlacklisted": RefusalKind.CAPACITY,
+    "fleetProgressHalted": RefusalKind.CAPACITY,
+    "allLaunchSpecsTemporarilyBlacklisted": RefusalKind.CAPACITY,
+    "spotInstanceCountLimitExceeded": RefusalKind.QUOTA,
+}
+_EVER = datetime(2006, 8, 1, tzinfo=UTC)  # there was no EC2 before
+_MOST_REASONS, _MOST_SAID = 10, 300  # a record has little room
 _TAGGED = ("instance", "volume", "spot-fleet-request")
 
 
@@ -103,13 +115,20 @@ class SpotFleets:
             "ValidUntil": attempt.called_at + VALID_FOR,
         }
 
-    def cancel(self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool) -> frozenset[str]:
+    def cancel(
+        self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
+    ) -> dict[str, tuple[Refusal, ...]]:
         """`ports.Compute.cancel_requests`."""
         found = self._of(annex_id, frozenset(known))
         under_way = [
             one["SpotFleetRequestId"]
             for one in found
             if one.get("SpotFleetRequestState", "active") in _UNDER_WAY
+        ]
+        lacking = [
+            one["SpotFleetRequestId"]
+            for one in found
+            if one["SpotFleetRequestId"] in under_way and one.get("ActivityStatus") != _WHOLE
         ]
         for start in range(0, len(under_way), _BATCH):
             self._cancel(under_way[start : start + _BATCH], terminate=terminate)
@@ -118,7 +137,8 @@ class SpotFleets:
         for request_id in known:
             if request_id.startswith("sfr-") and request_id not in shown:
                 self._cancel([request_id], terminate=terminate, may_be_gone=True)
-        return frozenset(token for token in map(_token_of, found) if token)
+        said = {request_id: self._said_of(request_id) for request_id in lacking}
+        return {_token_of(one): said.get(one["SpotFleetRequestId"], ()) for one in found}
 
     def _of(self, annex_id: AnnexId, known: frozenset[str]) -> list[Any]:
         """The annex's requests, in whatever state: DescribeSpotFleetRequests knows no filters."""
@@ -149,6 +169,26 @@ class SpotFleets:
         if left:
             told = ", ".join(f"{one} ({why})" for one, why in sorted(left.items()))
             raise AwsUnavailable(f"EC2 would not cancel Spot Fleet requests: {told}.")
+
+    def _said_of(self, request_id: str) -> tuple[Refusal, ...]:
+        """Why it did not start all that it was asked for; no words of EC2's are no error."""
+        try:
+            with translated("read what became of a Spot Fleet request"):
+                # The first page: what is said there is said again and again.
+                answer: Any = self._client.describe_spot_fleet_request_history(
+                    SpotFleetRequestId=request_id, StartTime=_EVER
+                )
+        except AnnexError:
+            return ()
+        said = {}
+        for record in answer["HistoryRecords"]:
+            event, code = record["EventInformation"], record["EventInformation"]["EventSubType"]
+            if record["EventType"] == "error" or code in _LACKS:
+                text = " ".join((event.get("EventDescription") or "").split())[:_MOST_SAID]
+                kind = _LACKS.get(code, RefusalKind.FATAL)
+                where = f"Spot Fleet {request_id}"
+                said[code, text] = Refusal(kind, code, text.rstrip(". "), where)
+        return tuple(said.values())[:_MOST_REASONS]
 
     def _template_name(self, attempt: Attempt, number: int) -> str:
         """Annex and launch, whose only attempt this is, and the template's number."""

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 from .model import Annex, AnnexState, Attempt, Launch, Refusal, Road
 
 if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
     from .model import Ask, InstanceId, Launched
@@ -106,17 +106,22 @@ def with_outcome(annex: Annex, client_token: str, outcome: Launched | Refusal) -
     return _with_launch(annex, _with_attempt(launch, answered))
 
 
-def requests_cancelled(annex: Annex, found: Collection[str], before: datetime) -> Annex:
+def requests_cancelled(
+    annex: Annex, found: Mapping[str, tuple[Refusal, ...]], before: datetime
+) -> Annex:
     """Spot Fleet requests that start nothing more: those found, and those asked for `before`.
 
-    A call that was never answered may still be under way when it is not found.
+    `found` has by their tokens what EC2 said of machines that it did not start. A call that was never answered may still be under way when it is not found.
     """
     for launch in annex.launches:
         if launch.spec.road is not Road.SPOT_FLEET:
             continue
         for attempt in launch.attempts:
             if attempt.client_token in found or attempt.called_at < before:
-                done = _with_attempt(annex.launch_by(launch.number), replace(attempt, settled=True))
+                told = found.get(attempt.client_token) or attempt.refusals
+                done = _with_attempt(
+                    annex.launch_by(launch.number), replace(attempt, settled=True, refusals=told)
+                )
                 annex = _with_launch(annex, done)
     return annex
 

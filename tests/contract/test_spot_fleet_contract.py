@@ -101,8 +101,8 @@ class Bench:
         found = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])
         return str(found["SpotFleetRequestConfigs"][0]["SpotFleetRequestState"])
 
-    def cancel(self, *known: str, annex_id: str = "annex-1", terminate: bool) -> frozenset[str]:
-        return self.compute.cancel_requests(AnnexId(annex_id), known, terminate=terminate)
+    def cancel(self, *known: str, annex_id: str = "annex-1", terminate: bool) -> set[str]:
+        return set(self.compute.cancel_requests(AnnexId(annex_id), known, terminate=terminate))
 
 
 def now() -> datetime:
@@ -277,19 +277,36 @@ def test_cancelled_request_ends_its_machines_when_asked_to(bench: Bench) -> None
     assert not any(one.state.is_endable for one in bench.machines(2))
 
 
+def test_what_ec2_did_not_start_is_told_when_the_request_is_cancelled(bench: Bench) -> None:
+    fleet_id = bench.request(specs(spec(SubnetId=fleets.SUBNET_A, SpotPrice="0.0001")), slots=2)
+
+    def history() -> list[Any]:
+        told = bench.ec2.describe_spot_fleet_request_history(
+            SpotFleetRequestId=fleet_id, StartTime=now() - timedelta(hours=1)
+        )
+        return [one["EventInformation"]["EventSubType"] for one in told["HistoryRecords"]]
+
+    waited(history, lambda told: "launchSpecUnusable" in told)
+    found = bench.compute.cancel_requests(AnnexId("annex-1"), [fleet_id], terminate=False)
+    (said,) = found[bench.attempt().client_token]
+    assert (said.kind, said.code) == (RefusalKind.CAPACITY, "launchSpecUnusable")
+    assert said.where == f"Spot Fleet {fleet_id}"
+    assert "m7i.large" in said.message
+
+
 def test_request_is_found_by_its_tags_and_no_other_is(bench: Bench) -> None:
     config = specs(spec(SubnetId=fleets.SUBNET_A))
     mine, other = bench.request(config, "annex-1", 1), bench.request(config, "annex-12", 1)
     assert bench.cancel(terminate=True) == {bench.attempt().client_token}
     assert bench.state(mine).startswith("cancelled")
     assert bench.state(other) in ("submitted", "active")
-    assert bench.cancel(annex_id="annex-2", terminate=True) == frozenset()
+    assert bench.cancel(annex_id="annex-2", terminate=True) == set()
     bench.cancel(other, annex_id="annex-12", terminate=True)
 
 
 def test_request_that_is_long_gone_is_no_error(bench: Bench) -> None:
     gone = "sfr-00000000-0000-4000-8000-000000000000"
-    assert bench.cancel(gone, "fleet-1", terminate=True) == frozenset()
+    assert bench.cancel(gone, "fleet-1", terminate=True) == set()
 
 
 def test_templates_go_with_their_annex(bench: Bench) -> None:

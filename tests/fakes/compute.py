@@ -51,6 +51,7 @@ class SpotRequest:
     made_at: datetime
     done: bool = False
     machines: tuple[InstanceId, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class FakeCompute:
@@ -132,19 +133,20 @@ class FakeCompute:
                 one.done = True
                 given = self._give(one.spec, one.attempt, "sfr")
                 one.machines = tuple(machine for machine, _ in given.machines)
+                one.refusals = given.refusals
 
     def cancel_requests(
         self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
-    ) -> frozenset[str]:
+    ) -> dict[str, tuple[Refusal, ...]]:
         self._fulfil()
-        found = set()
+        found = {}
         for fleet_id, one in self.requests.items():
             if fleet_id in known or dict(one.spec.tags)[ANNEX_ID] == annex_id:
                 one.done = True
-                found.add(one.attempt.client_token)
+                found[one.attempt.client_token] = one.refusals
                 for machine in one.machines if terminate else ():
                     self.become(machine, InstanceState.SHUTTING_DOWN)
-        return frozenset(found)
+        return found
 
     def clear(self, annex: Annex) -> None:
         self.templates.discard(annex.annex_id)

@@ -9,7 +9,7 @@ import pytest
 
 from chalicelib import lifecycle
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexState, Market, Road
+from chalicelib.model import AnnexState, Market, Refusal, RefusalKind, Road
 from tests.fakes.spot_fleets import templates
 from tests.fakes.world import code, told
 
@@ -96,6 +96,20 @@ def test_refusal_names_the_field_and_costs_nothing(world: World) -> None:
     assert (answer.status, code(answer)) == (400, "BadRequest")
     assert told(answer)["error"]["message"].startswith("InstanceInterruptionBehavior: ")
     assert world.ledger.records == {}
+
+
+def test_what_ec2_could_not_start_is_told_when_it_is_given_up(world: World) -> None:
+    world.compute.spot_refusals["m7i.large"] = Refusal(
+        RefusalKind.CAPACITY, "launchSpecUnusable", "The price is too low"
+    )
+    world.start(**world.spot_fleet(3))
+    world.clock.tick(lifecycle.SPOT_FLEET_WINDOW.total_seconds())
+    world.sweep()
+    world.sweep()
+    annex = world.annex()
+    assert annex.state is AnnexState.TERMINATED
+    assert "The price is too low (launchSpecUnusable)." in annex.reason
+    assert "given up after fifteen minutes" in annex.reason.lower()
 
 
 def test_deployment_without_a_fleet_role_says_what_to_do(world: World) -> None:

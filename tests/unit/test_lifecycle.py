@@ -133,7 +133,7 @@ def adopted(machines: int) -> Annex:
 
 
 def cancelled(one: Annex) -> Annex:
-    return transitions.requests_cancelled(one, {"annex-1-1-0"}, NOW)
+    return transitions.requests_cancelled(one, {"annex-1-1-0": ()}, NOW)
 
 
 FLEET = replace(
