@@ -36,7 +36,7 @@ _OVER = ("fleetRequestIdDoesNotExist", "fleetRequestNotInCancellableState")
 _NO_SUCH = ("InvalidSpotFleetRequestId", "UnauthorizedOperation")
 # ActivityStatus of a request that has all it was asked for.
 _WHOLE = "fulfilled"
-# EC2 API Reference, EventInformation: what it says of machines that it did not start, besides errors.
+# EC2 API Reference, EventInformation: what it says of machines that it did not start; errors too.
 _LACKS = {
     "launchSpecUnusable": RefusalKind.CAPACITY,
     "launchSpecTemporarilyBlacklisted": RefusalKind.CAPACITY,

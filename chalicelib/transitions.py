@@ -111,7 +111,8 @@ def requests_cancelled(
 ) -> Annex:
     """Spot Fleet requests that start nothing more: those found, and those asked for `before`.
 
-    `found` has by their tokens what EC2 said of machines that it did not start. A call that was never answered may still be under way when it is not found.
+    `found` has by their tokens what EC2 said of machines that it did not start. A call that was
+    never answered may still be under way when it is not found.
     """
     for launch in annex.launches:
         if launch.spec.road is not Road.SPOT_FLEET:
