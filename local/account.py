@@ -13,9 +13,12 @@ from local import functions as functions_module
 from local.clock import Clock
 from local.control import Control
 from local.ec2 import install as ec2
-from local.ec2 import shapes
+from local.ec2 import service_roles, shapes
+from local.ec2.fleets import Fleets
 from local.ec2.launch import Launches
 from local.ec2.lifecycle import Lifecycle
+from local.ec2.spot_requests import SpotRequests
+from local.ec2.template_calls import TemplateCalls
 from local.edge import Edge
 from local.faults import Faults
 from local.functions import Functions
@@ -41,7 +44,10 @@ class Account:
         self.faults = Faults()
         self.administrator = aws.new_key()
         self._later = Later()
-        self._launches = Launches(self.options, self.faults)
+        spot_requests = SpotRequests()
+        self._launches = Launches(self.options, self.faults, spot_requests)
+        self._templates = TemplateCalls()
+        self._fleets = Fleets(self.options, self._launches)
         self.lifecycle = Lifecycle(
             self.options, self._later, ec2.tear_down, self._state_changed, shapes.shape
         )
@@ -55,6 +61,8 @@ class Account:
         self._servers: list[Any] = []
         aws.install()
         ec2.install(self.lifecycle, self._launches)
+        ec2.install_fleets(self._templates, self._fleets, spot_requests)
+        service_roles.install()
         functions_module.install(self.functions)
         bus.install(self.functions.invoke_later)
         self.edge = Edge(aws.application(), self.faults)
@@ -90,6 +98,8 @@ class Account:
         self.edge.forget_calls()
         self.options.__init__()  # type: ignore[misc]
         self._launches.forget_all()
+        self._templates.forget_all()
+        self._fleets.forget_all()
         aws.reset()
         aws.seed(self.administrator)
 
