@@ -28,6 +28,9 @@ class Options:
     spot_vcpu_limit: int | None = None
     # Spot prices in dollars an hour, by "zone/type" with wildcards (else local/ec2/prices.py's).
     spot_prices: dict[str, float] = field(default_factory=dict)
+    # A Spot Fleet request is served so long after it was made, and again while capacity lacks.
+    spot_fleet_seconds: float = 2
+    spot_fleet_retry_seconds: float = 10
     # Longest age of the credentials that the metadata service hands out.
     instance_credential_seconds: int = 6 * 3600
     # Waits before the second and third try of an asynchronous invocation that failed.

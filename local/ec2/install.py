@@ -11,10 +11,12 @@ from moto.ec2.responses.fleets import Fleets as FleetResponse
 from moto.ec2.responses.general import General
 from moto.ec2.responses.instances import InstanceResponse
 from moto.ec2.responses.launch_templates import LaunchTemplates
+from moto.ec2.responses.spot_fleets import SpotFleets as SpotFleetResponse
 from moto.ec2.responses.spot_instances import SpotInstances
 from moto.ec2.responses.tags import TagResponse
 
-from local.ec2 import checks, describe, ending, requirements
+from local.ec2 import checks, describe, ending, price_history, requirements
+from local.errors import AwsError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -24,8 +26,10 @@ if TYPE_CHECKING:
     from local.ec2.fleets import Fleets
     from local.ec2.launch import Launches
     from local.ec2.lifecycle import Lifecycle
+    from local.ec2.spot_fleets import SpotFleets
     from local.ec2.spot_requests import SpotRequests
     from local.ec2.template_calls import TemplateCalls
+    from local.options import Options
 
 # moto ends an instance at once; kept so that the lifecycle can do it when the time has come.
 tear_down: Callable[[Any], object] = Instance.terminate
@@ -52,7 +56,13 @@ def install(lifecycle: Lifecycle, launches: Launches) -> None:
     )
 
 
-def install_fleets(template_calls: TemplateCalls, fleets: Fleets, spot: SpotRequests) -> None:
+def install_fleets(
+    template_calls: TemplateCalls,
+    fleets: Fleets,
+    spot_fleets: SpotFleets,
+    spot: SpotRequests,
+    options: Options,
+) -> None:
     """The same for launch templates, fleets and spot requests: moto's own are not used."""
     for owner, calls in (
         (
@@ -81,11 +91,28 @@ def install_fleets(template_calls: TemplateCalls, fleets: Fleets, spot: SpotRequ
             {
                 "describe_spot_instance_requests": spot.describe,
                 "cancel_spot_instance_requests": spot.cancel,
+                "describe_spot_price_history": lambda r: price_history.answer(r, options),
+                "request_spot_instances": _refuse_spot_instances,
+            },
+        ),
+        (
+            SpotFleetResponse,
+            {
+                "request_spot_fleet": spot_fleets.request,
+                "describe_spot_fleet_requests": spot_fleets.describe,
+                "describe_spot_fleet_instances": spot_fleets.describe_instances,
+                "describe_spot_fleet_request_history": spot_fleets.history,
+                "cancel_spot_fleet_requests": spot_fleets.cancel,
+                "modify_spot_fleet_request": spot_fleets.modify,
             },
         ),
     ):
         for name, act in calls.items():
             setattr(owner, name, _method(act))
+
+
+def _refuse_spot_instances(_response: Any) -> ActionResult:
+    raise AwsError("NotImplemented", "Spot instances come by RunInstances and fleets here.")
 
 
 def _install_model(lifecycle: Lifecycle) -> None:
