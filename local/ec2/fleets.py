@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 
 TAG = "aws:ec2:fleet-id"
 _MOST_DELETED = 25  # instant fleets in one DeleteFleets request
+_NOT_HERE = {"SingleInstanceType", "SingleAvailabilityZone", "MinTargetCapacity"}
 # A fleet has a word of its own for a type that a zone does not offer.
 _RENAMED = {"Unsupported": "InvalidFleetConfiguration"}
 
@@ -141,6 +142,11 @@ class Fleets:
     def _create(self, backend: Any, params: Mapping[str, Any]) -> Fleet:
         if params.get("Type", "maintain") != "instant":
             raise AwsError("NotImplemented", "The local account has fleets of type instant alone.")
+        for each in ("SpotOptions", "OnDemandOptions"):
+            unknown = _NOT_HERE & {key for key, on in (params.get(each) or {}).items() if on}
+            if unknown:
+                message = f"The local account has no {each}.{min(unknown)}."
+                raise AwsError("NotImplemented", message)
         tags = _checked_tags(params)
         fleet = Fleet(params, capacity.targets(params.get("TargetCapacitySpecification") or {}))
         found = pools.of_templates(backend, params.get("LaunchTemplateConfigs") or ())

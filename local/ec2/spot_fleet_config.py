@@ -48,6 +48,9 @@ def checked(backend: Any, config: Mapping[str, Any]) -> list[Pool]:
         raise _invalid("LaunchSpecifications")
     if configs:
         found = pools.of_templates(backend, configs)
+    elif int(config.get("OnDemandTargetCapacity") or 0):
+        # "To launch On-Demand Instances, you must use a launch template."
+        raise _invalid("OnDemandTargetCapacity")
     else:
         found = [pool for each in specifications for pool in _of(backend, each)]
         pools.check_distinct(found)

@@ -297,6 +297,7 @@ def test_attributes_choose_among_the_types_that_are_not_too_dear(
             "InvalidParameterCombination",
         ),
         ([], {"Type": "maintain"}, "NotImplemented"),
+        ([], {"SpotOptions": {"MinTargetCapacity": 1}}, "NotImplemented"),
         ([], {"DryRun": True}, "DryRunOperation"),
     ],
 )

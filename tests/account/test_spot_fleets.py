@@ -233,7 +233,7 @@ def test_templates_and_overrides_share_on_demand_and_spot(
     [
         ({"IamFleetRole": "arn:aws:iam::123456789012:role/none"}, "InvalidSpotFleetRequestConfig"),
         ({"TargetCapacity": 0}, "InvalidSpotFleetRequestConfig"),
-        ({"OnDemandTargetCapacity": 2}, "InvalidSpotFleetRequestConfig"),
+        ({"OnDemandTargetCapacity": 1}, "InvalidSpotFleetRequestConfig"),
         ({"LaunchSpecifications": []}, "InvalidSpotFleetRequestConfig"),
         (
             {"TagSpecifications": [{"ResourceType": "instance", "Tags": []}]},
