@@ -32,6 +32,7 @@ def targets(specification: Mapping[str, Any]) -> Targets:
     Raises:
         AwsError: where the numbers do not fit, or nothing says what the rest is to be.
     """
+    check_unit(specification)
     total = int(specification.get("TotalTargetCapacity") or 0)
     on_demand = int(specification.get("OnDemandTargetCapacity") or 0)
     spot = int(specification.get("SpotTargetCapacity") or 0)
@@ -51,6 +52,16 @@ def targets(specification: Mapping[str, Any]) -> Targets:
     else:
         on_demand += rest
     return Targets(total, on_demand, spot, str(default or ON_DEMAND))
+
+
+def check_unit(specification: Mapping[str, Any]) -> None:
+    """Refuse to count vCPUs or memory instead of units.
+
+    Raises:
+        AwsError: NotImplemented.
+    """
+    if specification.get("TargetCapacityUnitType", "units") != "units":
+        raise AwsError("NotImplemented", "The local account counts a fleet's capacity in units.")
 
 
 def price(options: Options, pool: Pool, market: str) -> float:

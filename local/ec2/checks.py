@@ -71,6 +71,18 @@ def zone_of(backend: Any, params: Mapping[str, Any]) -> str:
     return str(zone or f"{backend.region_name}a")
 
 
+def zone_by_id(backend: Any, zone_id: str) -> str:
+    """The zone with this id, as this account names it.
+
+    Raises:
+        AwsError: InvalidParameterValue.
+    """
+    for subnet in _all(backend, "subnets").values():
+        if subnet.availability_zone_id == zone_id:
+            return str(subnet.availability_zone)
+    raise AwsError("InvalidParameterValue", f"Invalid availability zone-id: [{zone_id}]")
+
+
 def profile_of(wanted: Mapping[str, str]) -> Any:
     """The instance profile that a launch names, by ARN or name; None where it names none.
 

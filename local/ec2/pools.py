@@ -162,6 +162,8 @@ def _places(
 ) -> Iterator[tuple[str, str | None]]:
     """(zone, subnet) of each place that may be used; lists are written with commas."""
     zones = override.get("AvailabilityZone") or _zone(override)
+    if override.get("AvailabilityZoneId"):
+        zones = checks.zone_by_id(backend, override["AvailabilityZoneId"])
     subnets = _split(override.get("SubnetId"))
     if not subnets and not zones:
         subnets, zones = _split(base.get("SubnetId") or checks.subnet_of(base)), _zone(base)

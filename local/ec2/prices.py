@@ -42,6 +42,7 @@ _LARGE = {
 }
 # For families that are not in the table: what C, M and R have in common, roughly.
 _VCPU, _GIB, _GPU = 0.035, 0.0035, 0.5
+USUAL_SPOT_SHARE = 0.4
 _SPOT_SHARE = {"a": 0.40, "b": 0.38, "c": 0.42, "d": 0.36, "e": 0.44, "f": 0.41}
 
 
@@ -61,7 +62,7 @@ def spot(instance_type: str, zone: str, fixed: Mapping[str, float]) -> float:
     for pattern, price in fixed.items():
         if fnmatchcase(place, pattern):
             return price
-    return round(on_demand(instance_type) * _SPOT_SHARE.get(zone[-1], 0.4), 5)
+    return round(on_demand(instance_type) * _SPOT_SHARE.get(zone[-1], USUAL_SPOT_SHARE), 5)
 
 
 def text(price: float) -> str:

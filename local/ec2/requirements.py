@@ -67,16 +67,23 @@ def matching(region: str, architectures: Sequence[str], wanted: Mapping[str, Any
 def chosen(region: str, architectures: Sequence[str], wanted: Mapping[str, Any]) -> list[str]:
     """The types that a fleet uses: those that meet the requirements within the price protection.
 
+    It is spot's, for on-demand capacity too: a tighter limit there would not change the cheapest.
+
     Raises:
         AwsError: for requirements that are incomplete, or that no type meets.
     """
     found = matching(region, architectures, wanted)
-    percentage = wanted.get("SpotMaxPricePercentageOverLowestPrice") or _DEFAULT_PERCENTAGE
     common = [each for each in found if each[0] in "cmr"] or found
     if not common:
         message = "No instance types satisfy the instance requirements."
         raise AwsError("InvalidFleetConfig", message)
-    most = min(map(prices.on_demand, common)) * (1 + float(percentage) / 100)
+    share = wanted.get("MaxSpotPriceAsPercentageOfOptimalOnDemandPrice")
+    if share:
+        factor = float(share) / 100 / prices.USUAL_SPOT_SHARE
+    else:
+        over = wanted.get("SpotMaxPricePercentageOverLowestPrice") or _DEFAULT_PERCENTAGE
+        factor = 1 + float(over) / 100
+    most = min(map(prices.on_demand, common)) * factor
     return [each for each in found if prices.on_demand(each) <= most]
 
 

@@ -14,7 +14,7 @@ from moto.iam.models import iam_backends
 
 from local import authz
 from local.callers import ACCOUNT, acting
-from local.ec2 import allocation, checks, pools
+from local.ec2 import allocation, capacity, checks, pools
 from local.errors import AwsError
 from local.iam.needs_launch import of_launch
 from local.iam.patterns import as_tuple
@@ -85,6 +85,9 @@ def _check_values(config: Mapping[str, Any]) -> None:
     for field, well in good.items():
         if not well:
             raise _invalid(field)
+    capacity.check_unit(config)
+    if config.get("LoadBalancersConfig"):
+        raise AwsError("NotImplemented", "The local account has no load balancers of fleets.")
     if config.get("InstanceInterruptionBehavior", "terminate") != "terminate":
         raise AwsError("NotImplemented", "The local account terminates what it reclaims.")
 

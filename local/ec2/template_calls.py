@@ -200,6 +200,8 @@ class TemplateCalls:
             message = "To describe versions by number, specify a launch template."
             raise AwsError("MissingParameter", message)
         views = [_version_view(each) for each in found]
+        if params.get("ResolveAlias"):
+            views = [_resolved(backend.region_name, view) for view in views]
         return paging.answer(params, "LaunchTemplateVersions", views)
 
 
@@ -250,6 +252,13 @@ def _version_view(version: Any) -> dict[str, Any]:
         "VersionDescription": version.description,
         "VersionNumber": version.number,
     }
+
+
+def _resolved(region: str, view: Mapping[str, Any]) -> dict[str, Any]:
+    data = dict(view["LaunchTemplateData"])
+    if data.get("ImageId"):
+        data["ImageId"] = templates.image_id(region, data["ImageId"])
+    return {**view, "LaunchTemplateData": data}
 
 
 def _passes(view: Mapping[str, Any], asked: Mapping[str, Any]) -> bool:

@@ -162,6 +162,10 @@ def test_what_one_pool_lacks_comes_from_the_next_and_is_told(
     assert told == {("InsufficientInstanceCapacity", "spot", zone) for zone in ZONES[:2]}
     answer = fleets.start(fleets.template("t-2"), *overrides, target={"TotalTargetCapacity": 3})
     assert len(ids(answer)) == 3
+    zones = machines.ec2.describe_availability_zones(ZoneNames=["us-east-1c"])
+    by_id = {"AvailabilityZoneId": zones["AvailabilityZones"][0]["ZoneId"]}
+    (started,) = ids(fleets.start(fleets.template("t-3"), by_id))
+    assert machines.show(started)["Placement"]["AvailabilityZone"] == "us-east-1c"
 
 
 @pytest.mark.parametrize(
@@ -241,7 +245,7 @@ def test_prices_are_kept_to(fleets: Fleets, machines: Machines) -> None:
     ],
 )
 def test_a_launchs_trouble_is_told_and_fails_no_fleet(
-    fleets: Fleets, fault: str, told: str
+    fleets: Fleets, machines: Machines, fault: str, told: str
 ) -> None:
     """CreateFleetError, for trouble on demand by zone, type and market."""
     where = {"zone": "us-east-1a", "instance_type": "m7i.*", "market": "spot"}
@@ -253,6 +257,8 @@ def test_a_launchs_trouble_is_told_and_fails_no_fleet(
         SpotOptions={"AllocationStrategy": "capacity-optimized-prioritized"},
     )
     assert [each["ErrorCode"] for each in answer["Errors"]] == [told]
+    found = [{"Name": "tag:aws:ec2:fleet-id", "Values": [answer["FleetId"]]}]
+    assert [each["InstanceId"] for each in machines.all(Filters=found)] == ids(answer)
     assert answer["Errors"][0]["ErrorMessage"]
     assert len(ids(answer)) == 1
 
@@ -276,6 +282,23 @@ def test_attributes_choose_among_the_types_that_are_not_too_dear(
     none = {"VCpuCount": {"Min": 5, "Max": 5}, "MemoryMiB": {"Min": 1}}
     refused = code(lambda: fleets.start(template, {"InstanceRequirements": none}))
     assert refused == "InvalidFleetConfig"
+
+
+@pytest.mark.parametrize(("percentage", "family"), [(999999, "g"), (60, "m7i")])
+def test_price_protection_can_be_widened(fleets: Fleets, percentage: int, family: str) -> None:
+    """InstanceRequirements: MaxSpotPriceAsPercentageOfOptimalOnDemandPrice; 999999 turns it off."""
+    requirements = {
+        "VCpuCount": {"Min": 2},
+        "MemoryMiB": {"Min": 8000},
+        "AllowedInstanceTypes": ["g*.xlarge", "m7i.large"],
+        "MaxSpotPriceAsPercentageOfOptimalOnDemandPrice": percentage,
+    }
+    # Where all have capacity, the first by name: the dear ones, if they are allowed.
+    options = {"AllocationStrategy": "capacity-optimized"}
+    answer = fleets.start(
+        fleets.template(), {"InstanceRequirements": requirements}, SpotOptions=options
+    )
+    assert answer["Instances"][0]["InstanceType"].startswith(family)
 
 
 @pytest.mark.parametrize(

@@ -122,6 +122,10 @@ def test_a_launch_lays_its_own_values_over_the_templates(
             "TagSpecifications": [tag],
         },
     )
+    (version,) = machines.ec2.describe_launch_template_versions(
+        LaunchTemplateId=template, ResolveAlias=True
+    )["LaunchTemplateVersions"]
+    assert version["LaunchTemplateData"]["ImageId"] == IMAGE
     own = {"ResourceType": "instance", "Tags": [{"Key": "b", "Value": "2"}]}
     started = machines.ec2.run_instances(
         LaunchTemplate={"LaunchTemplateId": template},

@@ -240,6 +240,7 @@ def test_templates_and_overrides_share_on_demand_and_spot(
             "InvalidSpotFleetRequestConfig",
         ),
         ({"InstanceInterruptionBehavior": "stop"}, "NotImplemented"),
+        ({"TargetCapacityUnitType": "vcpu"}, "NotImplemented"),
     ],
 )
 def test_what_is_wrong_is_refused_at_once(
@@ -333,3 +334,22 @@ def test_requests_and_history_come_in_pages(spot: SpotFleets) -> None:
         found += [each["SpotFleetRequestId"] for each in page["SpotFleetRequestConfigs"]]
         token = {"NextToken": page.get("NextToken", "")}
     assert found == ids
+
+
+def test_a_stacks_fleet_role_has_its_managed_policies(spot: SpotFleets, machines: Machines) -> None:
+    """CloudFormation, AWS::IAM::Role: ManagedPolicyArns, which moto drops."""
+    properties = {
+        "RoleName": "stacked",
+        "AssumeRolePolicyDocument": json.loads(trust()),
+        "ManagedPolicyArns": [TAGGING],
+    }
+    template = {"Resources": {"Role": {"Type": "AWS::IAM::Role", "Properties": properties}}}
+    stacks = spot.account.client("cloudformation")
+    stacks.create_stack(
+        StackName="s", TemplateBody=json.dumps(template), Capabilities=["CAPABILITY_NAMED_IAM"]
+    )
+    role = spot.iam.get_role(RoleName="stacked")["Role"]["Arn"]
+    spot.becomes(spot.request(specification(), IamFleetRole=role), "fulfilled")
+    assert len(machines.all()) == 1
+    stacks.delete_stack(StackName="s")
+    assert code(lambda: spot.iam.get_role(RoleName="stacked")) == "NoSuchEntity"
