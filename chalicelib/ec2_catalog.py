@@ -14,10 +14,17 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import RouteTableTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        InstanceTypeInfoTypeDef,
+        RouteTableTypeDef,
+        VCpuCountRangeRequestTypeDef,
+    )
     from mypy_boto3_ssm import SSMClient
 
+    from .model import Requirements
+
 _ANYWHERE = "0.0.0.0/0"
+_FILTER_VALUES = 200  # EC2 API Reference, 'Filters'
 
 
 class EC2Catalog:
@@ -28,16 +35,45 @@ class EC2Catalog:
         self._ssm = ssm
 
     def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        # By filter: asked by name, one unknown type fails the whole call.
-        pages = self._ec2.get_paginator("describe_instance_types").paginate(
-            Filters=[{"Name": "instance-type", "Values": list(instance_types)}]
+        return {
+            one["InstanceType"]: frozenset(one["ProcessorInfo"]["SupportedArchitectures"])
+            for one in self._described(instance_types)
+        }
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        return {
+            one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"]
+            for one in self._described(instance_types)
+        }
+
+    def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
+        pages = self._ec2.get_paginator("get_instance_types_from_instance_requirements").paginate(
+            ArchitectureTypes=[architecture],  # type: ignore[list-item]  # one of EC2's own
+            VirtualizationTypes=["hvm"],
+            InstanceRequirements={
+                "VCpuCount": _range(requirements.cpus),
+                "MemoryMiB": _range(requirements.memory_mib),
+                "InstanceGenerations": ["current"],
+                "BareMetal": "excluded",
+                "BurstablePerformance": "excluded",
+                "AcceleratorCount": {"Max": 0},
+            },
         )
-        with translated("look up instance types"):
-            return {
-                one["InstanceType"]: frozenset(one["ProcessorInfo"]["SupportedArchitectures"])
-                for page in pages
-                for one in page["InstanceTypes"]
-            }
+        with translated("look up instance types by what they have"):
+            return [one["InstanceType"] for page in pages for one in page["InstanceTypes"]]
+
+    def _described(self, instance_types: Sequence[str]) -> list[InstanceTypeInfoTypeDef]:
+        """Those of the types that exist, in batches of what a filter takes."""
+        found: list[InstanceTypeInfoTypeDef] = []
+        for start in range(0, len(instance_types), _FILTER_VALUES):
+            # By filter: asked by name, one unknown type fails the whole call.
+            values = list(instance_types[start : start + _FILTER_VALUES])
+            pages = self._ec2.get_paginator("describe_instance_types").paginate(
+                Filters=[{"Name": "instance-type", "Values": values}]
+            )
+            with translated("look up instance types"):
+                found += [one for page in pages for one in page["InstanceTypes"]]
+        return found
 
     def image(self, image_id: str) -> Image | None:
         with translated("look up an AMI"):
@@ -96,6 +132,11 @@ class EC2Catalog:
             )
             for one in found
         }
+
+
+def _range(ends: tuple[int, int | None]) -> VCpuCountRangeRequestTypeDef:
+    low, high = ends
+    return {"Min": low} if high is None else {"Min": low, "Max": high}
 
 
 def _table_of(

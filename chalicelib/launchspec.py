@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from . import tags
 from .admission import user_part
 from .errors import BadRequest, NotSetUp
-from .model import Image, LaunchSpec, Place
+from .model import Image, LaunchSpec, Market, Place, Requirements, Road
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -22,6 +22,9 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .wire import StartRequest
 
+# CreateFleet takes 300 overrides, one for each type in each subnet (EC2 User Guide, 'EC2 Fleet
+# quotas'); requests name 20 subnets at most.
+_MOST_TYPES = 15
 # EC2's word for an architecture, and Debian's, which the image parameter has.
 _DEBIAN = {"x86_64": "amd64", "arm64": "arm64"}
 
@@ -47,8 +50,10 @@ class SpecMaker:
 
         Raises BadRequest for what the user can change, NotSetUp for what the administrator must.
         """
-        types = request.instance_types or (self.settings.default_instance_type,)
+        types = self._types(request)
         image = self._image(request, types)
+        by_fleet = request.market == "spot" or request.slots or request.requirements
+        vcpus = self.catalog.vcpus(types) if request.slots else {}
         user_data = self.compose(
             annex_name=request.name,
             annex_id=annex_id,
@@ -72,7 +77,33 @@ class SpecMaker:
             key_name=request.key_name,
             tags=tuple(sorted(all_tags.items())),
             user_data=user_data,
+            road=Road.FLEET if by_fleet else Road.RUN_INSTANCES,
+            market=Market(request.market),
+            fallback=request.fallback is not None,
+            max_price=request.max_price or "",
+            in_order=request.requirements is None,
+            weights=tuple(sorted(vcpus.items())),
         )
+
+    def _types(self, request: StartRequest) -> tuple[str, ...]:
+        """The types by name, or those that have what is required, small ones first."""
+        if request.requirements is None:
+            return request.instance_types or (self.settings.default_instance_type,)
+        architecture = "x86_64"
+        if request.ami_id is not None:
+            image = self.catalog.image(request.ami_id)
+            architecture = image.architecture if image is not None else architecture
+        asked = request.requirements
+        required = Requirements(
+            (asked.cpus_min, asked.cpus_max), (asked.memory_mib_min, asked.memory_mib_max)
+        )
+        found = self.catalog.types_with(required, architecture)
+        if not found:
+            raise BadRequest(
+                "EC2 has no current instance type with these CPUs and this memory: widen the range."
+            )
+        vcpus = self.catalog.vcpus(found)
+        return tuple(sorted(found, key=lambda one: (vcpus[one], one))[:_MOST_TYPES])
 
     def _image(self, request: StartRequest, types: Sequence[str]) -> Image:
         architecture = self._architecture(types)

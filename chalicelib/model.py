@@ -63,7 +63,9 @@ class Road(StrEnum):
 
     RUN_INSTANCES = "RunInstances"  # one place at a time
     FLEET = "CreateFleet"  # all places in one call, of type instant: it answers with what it got
-    SPOT_FLEET = "RequestSpotFleet"  # the user's own JSON: machines come later, until it is cancelled
+    SPOT_FLEET = (
+        "RequestSpotFleet"  # the user's own JSON: machines come later, until it is cancelled
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -104,11 +106,27 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What the next call of a launch asks for: machines in one place, or (None) in any of them."""
+
+    place: Place | None
+    market: Market
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a type must have; both ends of a range are included, and None is no limit."""
+
+    cpus: tuple[int, int | None]
+    memory_mib: tuple[int, int | None]
+
+
+@dataclass(frozen=True, slots=True)
 class SpotFleet:
     """A Spot Fleet request as `spot_fleet_config` made it of the user's own JSON.
 
-    Each of `templates` is the JSON of one LaunchTemplateData, complete, user data included. `config`
-    is the JSON of a SpotFleetRequestConfig in which `LaunchTemplateConfigs[i]` has no
+    Each of `templates` is the JSON of one LaunchTemplateData, complete, user data included.
+    `config` is the JSON of a SpotFleetRequestConfig in which `LaunchTemplateConfigs[i]` has no
     LaunchTemplateSpecification but `"Template": n`, the index of its template; ClientToken,
     TargetCapacity, ValidUntil and the launch templates' names come with the attempt.
     """
@@ -185,8 +203,9 @@ class Attempt:
 class Launch:
     """One request for machines, a start or a grow: the attempts made for it, in order.
 
-    `asked` is in units: machines, or slots (`LaunchSpec.weights`). `closed` is empty while it goes on. `lease_expires_at` is the lease a growing start asked for,
-    which the annex gets with the first machine and not before.
+    `asked` is in units: machines, or slots (`LaunchSpec.weights`). `closed` is empty while it goes
+    on. `lease_expires_at` is the lease a growing start asked for, which the annex gets with the
+    first machine and not before.
     """
 
     request_id: RequestId
@@ -203,6 +222,12 @@ class Launch:
     def started(self) -> tuple[InstanceId, ...]:
         """Every machine known to have been started for it."""
         return tuple(instance for attempt in self.attempts for instance in attempt.started)
+
+    @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """EC2's noes so far, to whole calls and to single types and zones."""
+        whole = (attempt.refusal for attempt in self.attempts if attempt.refusal is not None)
+        return (*whole, *(no for attempt in self.attempts for no in attempt.refusals))
 
     @property
     def got(self) -> int:
@@ -256,6 +281,17 @@ class Annex:
     def started(self) -> tuple[InstanceId, ...]:
         """Every machine it ever started, as far as it is known."""
         return tuple(instance for launch in self.launches for instance in launch.started)
+
+    @property
+    def units(self) -> dict[InstanceId, int]:
+        """What each of its machines counts for."""
+        return {
+            instance: units
+            for one in self.attempts
+            for instance, units in zip(
+                one.started, one.units or (1,) * len(one.started), strict=True
+            )
+        }
 
     @property
     def living(self) -> tuple[InstanceId, ...]:

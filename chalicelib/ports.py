@@ -29,6 +29,7 @@ if TYPE_CHECKING:
         Report,
         RequestId,
         RequestRecord,
+        Requirements,
         Subnet,
         SweepState,
     )
@@ -155,6 +156,12 @@ class Catalog(Protocol):
 
     def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Each type's architectures (`x86_64`, `arm64`); types that do not exist are left out."""
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        """Each type's vCPUs; types that do not exist are left out."""
+
+    def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
+        """The types of the current generations that have what is required, in no order."""
 
     def image(self, image_id: str) -> Image | None:
         """An AMI the account can use, or None."""

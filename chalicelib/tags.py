@@ -17,6 +17,8 @@ ANNEX_ID = "htcondor:AnnexId"
 OWNER = "htcondor:AnnexOwner"
 LEASE = "htcondor:LeaseExpiration"
 DEPLOYMENT = "htcondor:AnnexDeployment"
+# On a fleet's machines, whose ClientToken is the fleet's own business: the attempt's token.
+ATTEMPT = "htcondor:AnnexAttempt"
 DISPLAY_NAME = "Name"
 
 # EC2 User Guide, 'View tags ... using instance metadata': a key must consist of these, and be
@@ -25,7 +27,7 @@ _KEY = re.compile(r"[A-Za-z0-9+\-=.,_:@]{1,128}\Z")
 _RESERVED = ("htcondor:", "aws:")
 _VALUE_LENGTH = 256
 _MOST = 50  # tags on one resource
-_OURS = 6
+_OURS = 7
 
 
 def annex_tags(

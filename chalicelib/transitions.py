@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .model import Annex, AnnexState, Attempt, Launch, Refusal
+from .model import Annex, AnnexState, Attempt, Launch, Refusal, Road
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+    from collections.abc import Collection, Iterable, Mapping
     from datetime import datetime
 
-    from .model import InstanceId, Launched, Place
+    from .model import Ask, InstanceId, Launched
 
 TRANSITIONS: dict[AnnexState, frozenset[AnnexState]] = {
     AnnexState.LAUNCHING: frozenset({AnnexState.ACTIVE, AnnexState.TERMINATING}),
@@ -56,13 +56,14 @@ def configuration_written(annex: Annex, generation: int) -> Annex:
     return replace(annex, written_generation=max(generation, annex.written_generation))
 
 
-def with_attempt(annex: Annex, launch: Launch, place: Place, now: datetime) -> Annex:
+def with_attempt(annex: Annex, launch: Launch, ask: Ask, now: datetime) -> Annex:
     """Save what is about to be asked of EC2. The token is unique: annex, launch, attempt."""
     attempt = Attempt(
         client_token=f"{annex.annex_id}-{launch.number}-{len(launch.attempts)}",
-        place=place,
+        place=ask.place,
         count=launch.missing,
         called_at=now,
+        market=ask.market,
     )
     return _with_launch(annex, replace(launch, attempts=(*launch.attempts, attempt)))
 
@@ -105,6 +106,21 @@ def with_outcome(annex: Annex, client_token: str, outcome: Launched | Refusal) -
     return _with_launch(annex, _with_attempt(launch, answered))
 
 
+def requests_cancelled(annex: Annex, found: Collection[str], before: datetime) -> Annex:
+    """Spot Fleet requests that start nothing more: those found, and those asked for `before`.
+
+    A call that was never answered may still be under way when it is not found.
+    """
+    for launch in annex.launches:
+        if launch.spec.road is not Road.SPOT_FLEET:
+            continue
+        for attempt in launch.attempts:
+            if attempt.client_token in found or attempt.called_at < before:
+                done = _with_attempt(annex.launch_by(launch.number), replace(attempt, settled=True))
+                annex = _with_launch(annex, done)
+    return annex
+
+
 def close_launch(annex: Annex, number: int, note: str) -> Annex:
     """Nothing more is tried for this launch; `note` says how it went."""
     launch = next((one for one in annex.launches if one.number == number), None)
@@ -144,7 +160,7 @@ def _adopt_terms(annex: Annex, launch: Launch) -> Annex:
 
 def _close(launch: Launch, note: str) -> Launch:
     # Nothing of the request is ever sent again, and its large parts would fill the record.
-    spec = replace(launch.spec, user_data=b"", places=(), tags=())
+    spec = replace(launch.spec, user_data=b"", places=(), tags=(), spot_fleet=None)
     return replace(launch, closed=note, spec=spec)
 
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chalicelib.configuration import Configuration
-    from chalicelib.model import Annex, SweepState
+    from chalicelib.model import Annex, Requirements, SweepState
 
 ALICE, BOB = "AIDAALICE", "AIDABOB"
 
@@ -96,6 +96,19 @@ class FakeCatalog:
 
     def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
         return {one: self.types[one] for one in instance_types if one in self.types}
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        sizes = {"large": 2, "xlarge": 4}
+        return {one: sizes[one.split(".")[1]] for one in instance_types if one in self.types}
+
+    def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
+        low, high = requirements.cpus
+        vcpus = self.vcpus(list(self.types))
+        return [
+            one
+            for one, architectures in self.types.items()
+            if architecture in architectures and low <= vcpus[one] <= (high or 1024)
+        ]
 
     def image(self, image_id: str) -> Image | None:
         return self.images.get(image_id)

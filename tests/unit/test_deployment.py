@@ -69,7 +69,8 @@ def test_no_policy_says_everything(name: str) -> None:
         assert statement["Effect"] == "Allow"
         assert not any("*" in action for action in statement["Action"])
         if statement["Resource"] == "*":
-            assert all(action.startswith("ec2:Describe") for action in statement["Action"])
+            read = ("ec2:Describe", "ec2:Get")
+            assert all(action.startswith(read) for action in statement["Action"])
 
 
 def statements(name: str, action: str) -> list[dict[str, Any]]:
@@ -87,6 +88,9 @@ def test_machines_are_ended_by_their_tag_alone(name: str) -> None:
 def test_machines_are_launched_with_their_tag_and_one_role(name: str) -> None:
     launched = [one for one in statements(name, "ec2:RunInstances") if ":instance/" in str(one)]
     assert [one["Condition"] for one in launched] == [
+        {"StringEquals": {f"aws:RequestTag/{TAG}": "htcondor-annex"}}
+    ]
+    assert [one["Condition"] for one in statements(name, "ec2:CreateLaunchTemplate")] == [
         {"StringEquals": {f"aws:RequestTag/{TAG}": "htcondor-annex"}}
     ]
     (handed,) = statements(name, "iam:PassRole")
