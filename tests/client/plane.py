@@ -134,7 +134,6 @@ class FakePlane:
             self.seen_requests[body["request_id"]] = (grow, answer)
         return 201, answer
 
-
     def _launch(self, annex: dict[str, Any], body: dict[str, Any], units: int) -> None:
         """Add so many units' machines."""
         lifecycle = body.get("market", "on-demand")
