@@ -68,7 +68,7 @@ def measure(account: Account) -> Iterator[str]:
             command = f"annex-client start {name} --slots {WITH_HOSTS} {words[road]} --yes"
             request = stage.stopwatch(account.user, command)
             calls = _function_calls(account, request.ended)
-            came = stage.slots_came(account, f'AnnexName =?= "{name}"', WITH_HOSTS)
+            came = stage.cpus_came(account, f'AnnexName =?= "{name}"', WITH_HOSTS)
             taken[road].append(_Taken(request.seconds, came - request.began, calls))
             stage.stop(account, name)
     for road, found in taken.items():

@@ -88,6 +88,14 @@ def slots_came(stage: Account, constraint: str, count: int = 1) -> float:
     return stopwatch(stage.user, f"timeout {PATIENCE} bash -c {shlex.quote(script)}").ended
 
 
+def cpus_came(stage: Account, constraint: str, count: int) -> float:
+    """The same for so many CPUs: a machine's slot is partitionable, one ad with all of them."""
+    ask = f"condor_status -constraint {shlex.quote(constraint)} -af TotalSlotCpus"
+    cpus = f"{ask} | awk '{{n += $1}} END {{print n + 0}}'"
+    script = f"until [ $({cpus}) -ge {count} ]; do sleep 0.1; done"
+    return stopwatch(stage.user, f"timeout {PATIENCE} bash -c {shlex.quote(script)}").ended
+
+
 def start(stage: Account, annex: str, *, count: int = 1, more: str = "") -> Span:
     """`annex-client start`, timed."""
     return stopwatch(stage.user, f"annex-client start {annex} --count {count} --yes {more}")

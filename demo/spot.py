@@ -54,5 +54,6 @@ def nothing_left(account: Account) -> None:
 
 
 def _all_there(account: Account) -> str:
-    slots = account.user.quiet(f"condor_status -annex {ANNEX} -af Name").split()
-    return "there" if len(slots) >= SLOTS else ""
+    """Whether the machines have so many CPUs: each has one slot that jobs take their share of."""
+    cpus = account.user.quiet(f"condor_status -annex {ANNEX} -af TotalSlotCpus").split()
+    return "there" if sum(map(int, cpus)) >= SLOTS else ""
