@@ -81,7 +81,11 @@ def _wanted(p: argparse.ArgumentParser) -> None:
     p.add_argument("--instance-type", metavar="T[,T...]", help="on demand tried in this order")
     p.add_argument("--cpus", metavar="A..B", help="instead: any type with so many vCPUs; A.. or A")
     p.add_argument("--memory", metavar="A..B", help="and with so many GiB of memory; A.. or A")
-    p.add_argument("--spot", action="store_true", help="spot machines: of these types, what is cheap and plenty")
+    p.add_argument(
+        "--spot",
+        action="store_true",
+        help="spot machines: of these types, what is cheap and plenty",
+    )
     p.add_argument(
         "--max-price", metavar="USD", help="at most so much for a spot machine or slot and hour"
     )
