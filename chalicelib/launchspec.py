@@ -73,11 +73,12 @@ class SpecMaker:
         vcpus = self.catalog.vcpus(types) if request.slots else {}
         # A user's own Name is welcome; nothing else of ours can be overridden.
         all_tags = {**ours, **request.tags}
+        places = self._places(request, types)
         return LaunchSpec(
             image_id=image.image_id,
             root_device=image.root_device,
             root_gib=max(image.root_gib, self.settings.root_volume_gib),
-            places=self._places(request, types),
+            places=_one_in_a_zone(places) if by_fleet else places,
             security_groups=request.security_groups or (self.settings.security_group,),
             instance_profile_arn=self.settings.instance_profile_arn,
             key_name=request.key_name,
@@ -205,3 +206,11 @@ class SpecMaker:
             for one in types
             for subnet in usable
         )
+
+
+def _one_in_a_zone(places: Sequence[Place]) -> tuple[Place, ...]:
+    """EC2 calls a fleet invalid that has one type in two subnets of a zone: the first stays."""
+    first: dict[tuple[str, str], Place] = {}
+    for place in places:
+        first.setdefault((place.instance_type, place.zone), place)
+    return tuple(first.values())

@@ -65,6 +65,7 @@ class FakeCompute:
         self.refusals: dict[str, Refusal] = {}  # by instance type
         self.protected: set[InstanceId] = set()
         self.visible_after = timedelta(0)
+        self.spot_free: dict[tuple[str, str], int] = {}  # where spot has limits of its own
         self.spot_refusals: dict[str, Refusal] = {}  # the same, for spot alone
         self.templates: set[AnnexId] = set()
         self.requests: dict[str, SpotRequest] = {}
@@ -118,9 +119,10 @@ class FakeCompute:
                 continue
             pool = (place.instance_type, place.zone)
             units = spec.units(place.instance_type)
-            while sum(one for _, one in given) < attempt.count and self.free.get(pool, 1) > 0:
-                if pool in self.free:
-                    self.free[pool] -= 1
+            free = self._free(attempt.market)
+            while sum(one for _, one in given) < attempt.count and free.get(pool, 1) > 0:
+                if pool in free:
+                    free[pool] -= 1
                 given.append((self._start(spec, attempt, place), units))
         if attempt.place is None and not fleet_id:
             fleet_id = f"fleet-{attempt.client_token}"
@@ -238,11 +240,15 @@ class FakeCompute:
         )
         return instance_id
 
+    def _free(self, market: Market) -> dict[tuple[str, str], int]:
+        return self.spot_free if market is Market.SPOT and self.spot_free else self.free
+
     def _refusal(self, place: Place, market: Market) -> Refusal | None:
         refusal = self.refusals.get(place.instance_type)
         if refusal is None and market is Market.SPOT:
             refusal = self.spot_refusals.get(place.instance_type)
-        if refusal is None and self.free.get((place.instance_type, place.zone), 1) < 1:
+        free = self._free(market)
+        if refusal is None and free.get((place.instance_type, place.zone), 1) < 1:
             refusal = Refusal(
                 RefusalKind.CAPACITY, "InsufficientInstanceCapacity", "There is no capacity"
             )
