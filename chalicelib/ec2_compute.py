@@ -10,9 +10,9 @@ from botocore.exceptions import ClientError
 from .aws_errors import code_of, message_of, translated
 from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
-from .iso import iso, moment
+from .iso import iso
 from .model import AnnexId, Instance, InstanceId, InstanceState, Refusal, RefusalKind
-from .tags import ANNEX_ID, DEPLOYMENT, LEASE
+from .tags import ANNEX_ID, DEPLOYMENT, LEASE, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -233,7 +233,7 @@ def _instance(one: InstanceTypeDef) -> Instance:
         launched_at=one["LaunchTime"],
         annex_id=AnnexId(tags[ANNEX_ID]) if ANNEX_ID in tags else None,
         client_token=one.get("ClientToken", ""),
-        lease_tag=_lease(tags.get(LEASE)),
+        lease_tag=lease_of(tags.get(LEASE)),
         lifecycle="spot" if one.get("InstanceLifecycle") == "spot" else "on-demand",
         private_dns_name=one.get("PrivateDnsName", ""),
         state_reason=one.get("StateReason", {}).get("Message", ""),
@@ -246,11 +246,3 @@ def _state(word: str) -> InstanceState:
         return InstanceState(word)
     except ValueError:
         return InstanceState.RUNNING
-
-
-def _lease(tag: str | None) -> datetime | None:
-    """A tag anyone in the account can write: what is not a time counts as none."""
-    try:
-        return None if tag is None else moment(tag)
-    except ValueError:
-        return None

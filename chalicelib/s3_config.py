@@ -15,7 +15,7 @@ from .aws_errors import code_of, translated
 from .configuration import Configuration
 from .errors import Conflict, Unreadable
 from .iso import iso, moment
-from .model import AnnexId, AnnexName
+from .model import AnnexId, AnnexName, Leftover, LeftoverKind
 
 if TYPE_CHECKING:
     from mypy_boto3_s3 import S3Client
@@ -77,6 +77,17 @@ class S3ConfigStore:
             self._client.delete_object(
                 Bucket=self._bucket, Key=key, ExpectedBucketOwner=self._account
             )
+
+    def listed(self) -> list[Leftover]:
+        with translated("list the annexes' configurations"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix="config/", ExpectedBucketOwner=self._account
+            )
+            return [
+                Leftover(LeftoverKind.CONFIGURATION, one["Key"], one["LastModified"])
+                for page in pages
+                for one in page.get("Contents", [])
+            ]
 
 
 def _document(configuration: Configuration) -> dict[str, Any]:

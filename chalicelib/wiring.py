@@ -18,6 +18,7 @@ from .aws_inventory import AwsInventory
 from .dynamodb_ledger import DynamoDBLedger
 from .ec2_catalog import EC2Catalog
 from .ec2_compute import EC2Compute
+from .ec2_leftovers import EC2Leftovers
 from .errors import BadRequest, NotSetUp
 from .journal import PowertoolsJournal
 from .s3_config import S3ConfigStore
@@ -151,6 +152,7 @@ def services(function_arn: str) -> Services:
         ledger=DynamoDBLedger(client("dynamodb"), deployment.table),
         compute=EC2Compute(ec2, deployment.name),
         catalog=EC2Catalog(ec2, client("ssm")),
+        leftovers=EC2Leftovers(ec2, deployment.name),
         configs=S3ConfigStore(s3, deployment.bucket, deployment.account),
         reports=S3Reports(
             s3, deployment.bucket, deployment.account, lambda: settings().instance_role_id

@@ -14,7 +14,8 @@ from chalicelib.errors import Conflict, Unreadable
 from chalicelib.model import AnnexId, AnnexName, InstanceId, Report
 from chalicelib.s3_config import S3ConfigStore
 from chalicelib.s3_reports import S3Reports
-from tests.fakes.world import FakeConfigs
+from tests.fakes.configs import FakeConfigs
+from tests.fakes.world import FakeClock
 
 if TYPE_CHECKING:
     from chalicelib.ports import ConfigStore
@@ -48,7 +49,7 @@ CONFIGURATION = Configuration(
 @pytest.fixture(params=["fake", "s3"])
 def store(request: pytest.FixtureRequest) -> ConfigStore:
     if request.param == "fake":
-        return FakeConfigs()
+        return FakeConfigs(FakeClock())
     account: Account = request.getfixturevalue("account")
     account.client("s3").create_bucket(Bucket=account.bucket)
     return S3ConfigStore(account.client("s3"), account.bucket, account.account)
