@@ -54,7 +54,7 @@ _LISTINGS = {
         ("open", "active", "disabled"),
     ),
     LeftoverKind.TEMPLATE: _How(
-        "describe_launch_templates", {}, "LaunchTemplates",
+        "describe_launch_templates", {"MaxResults": 200}, "LaunchTemplates",
         "LaunchTemplateId", "CreateTime",
     ),
     LeftoverKind.VOLUME: _How(

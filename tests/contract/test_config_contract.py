@@ -11,7 +11,7 @@ import pytest
 
 from chalicelib.configuration import Configuration
 from chalicelib.errors import Conflict, Unreadable
-from chalicelib.model import AnnexId, AnnexName, InstanceId, Report
+from chalicelib.model import AnnexId, AnnexName, InstanceId, LeftoverKind, Report
 from chalicelib.s3_config import S3ConfigStore
 from chalicelib.s3_reports import S3Reports
 from tests.fakes.configs import FakeConfigs
@@ -96,7 +96,30 @@ def test_deleting_twice_is_deleting_once(store: ConfigStore) -> None:
     assert store.read(KEY) is None
 
 
+def test_every_object_is_listed_by_its_key_and_age(store: ConfigStore) -> None:
+    assert store.listed() == []
+    keys = [f"config/{number:032x}.json" for number in range(3)]
+    for key in keys:
+        store.write(key, CONFIGURATION)
+    store.delete(keys[0])
+    listed = store.listed()
+    assert sorted(one.resource_id for one in listed) == keys[1:]
+    assert {(one.kind, one.annex_id, one.lease_tag) for one in listed} == {
+        (LeftoverKind.CONFIGURATION, None, None)
+    }
+    assert all(one.made_at.tzinfo is not None for one in listed)
+
+
 # What S3 alone can show
+
+
+def test_more_than_a_page_of_objects_is_listed_and_reports_are_not(account: Account) -> None:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=account.bucket)
+    for number in range(1003):  # ListObjectsV2 gives 1,000 at most
+        s3.put_object(Bucket=account.bucket, Key=f"config/{number:032x}.json", Body=b"{}")
+    s3.put_object(Bucket=account.bucket, Key="reports/AROAROLE:i-1", Body=b"{}")
+    assert len(S3ConfigStore(s3, account.bucket, account.account).listed()) == 1003
 
 
 def test_object_is_what_the_machines_expect(account: Account) -> None:
