@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 ROUND_MINUTES = 7
 # What is left over waits well; the sweep has more urgent business.
 BUDGET = timedelta(seconds=10)
+_NAMED = 10  # of a kind, in one sentence
 
 
 def turn(now: datetime) -> LeftoverKind | None:
@@ -111,7 +112,7 @@ class Clearing:
         if spared:
             problems.append(
                 "these are older than the ledger and not in it, or their records cannot be read, "
-                f"so they are left to the lease in their own tags: {', '.join(spared)}"
+                f"so they are left to the lease in their own tags: {_few(spared)}"
             )
 
     def _read(self, one: Leftover) -> Leftover:
@@ -164,3 +165,8 @@ class Clearing:
     def _note(self, problems: list[str], what: str, error: AnnexError) -> None:
         self.journal.trouble(what, error)
         problems.append(f"{what}: {error.message}")
+
+
+def _few(words: Sequence[str]) -> str:
+    more = len(words) - _NAMED
+    return ", ".join(words[:_NAMED]) + (f" and {more} more" if more > 0 else "")

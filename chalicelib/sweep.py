@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 
 # A minute's schedule leaves this much for the work; the function's own time-out is longer.
 BUDGET = timedelta(seconds=45)
+# For those who ask for them; the log has all. (The state is one item of DynamoDB's 400 KB.)
+PROBLEMS_KEPT = 50
 
 
 @dataclass(frozen=True)
@@ -61,6 +63,11 @@ class Sweep:
             self._clear(Seen(listed, annexes, unreadable), problems)
             self._strangers(listed or [], annexes, unreadable, problems)
             self._mark(problems)
+        if problems:
+            self.journal.count("SweepProblems", len(problems))
+        more = len(problems) - PROBLEMS_KEPT
+        if more > 0:
+            problems[PROBLEMS_KEPT:] = [f"and {more} more: see the sweep's log"]
         state = SweepState(self.clock.now(), resume_after, tuple(problems))
         self._finish(state, complete=listed is not None and records is not None)
         return state
@@ -200,8 +207,6 @@ class Sweep:
         problems += [f"orphan {one} could not be ended: {why}" for one, why in refused.items()]
 
     def _finish(self, state: SweepState, *, complete: bool) -> None:
-        if state.problems:
-            self.journal.count("SweepProblems", len(state.problems))
         if complete:
             # The alarm hangs on this metric: missing when the sweep is, or when it was blind.
             self.journal.count("SweepFinished")

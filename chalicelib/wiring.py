@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 # API Gateway waits 29 s. Ten seconds of launching (asking.INLINE_BUDGET) and the last call with
 # its one repeat must fit.
-_CONFIG = Config(
+CONFIG = Config(
     connect_timeout=2,
     read_timeout=7,
     retries={"mode": "standard", "total_max_attempts": 2},
@@ -61,7 +61,7 @@ class Later:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the client has
         with self._lock:
             if self._client is None:
-                self._client = self._session.client(self._service, config=_CONFIG)  # type: ignore[call-overload]
+                self._client = self._session.client(self._service, config=CONFIG)  # type: ignore[call-overload]
         return getattr(self._client, name)
 
 
