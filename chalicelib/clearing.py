@@ -138,13 +138,11 @@ class Clearing:
             # key, which is in no record that is.
             if thing.kind is not LeftoverKind.CONFIGURATION or seen.unreadable:
                 silence = None
-        elif thing.annex_id in seen.unreadable:
-            silence = None
         elif seen.annexes is not None:
             try:
                 annex = self.ledger.get(thing.annex_id)
             except AnnexError:
-                silence = None
+                silence = None  # it cannot be read, or nobody answers: nothing is proven
         return verdict(thing, annex, silence, seen.machines, now)
 
     def _remove(self, thing: Leftover) -> None:

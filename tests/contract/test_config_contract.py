@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.configuration import Configuration
-from chalicelib.errors import Conflict, Unreadable
+from chalicelib.errors import AwsUnavailable, Conflict, Unreadable
 from chalicelib.model import AnnexId, AnnexName, InstanceId, LeftoverKind, Report
 from chalicelib.s3_config import S3ConfigStore
 from chalicelib.s3_reports import S3Reports
@@ -164,6 +166,26 @@ def test_unreadable_object_is_told_without_its_text(account: Account, body: byte
         S3ConfigStore(s3, account.bucket, account.account).read(KEY)
     assert "token" not in str(told.value)
     assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize("call", ["read", "write", "delete"])
+def test_objects_key_is_in_no_traceback(account: Account, call: str) -> None:
+    """It is half a secret, and botocore's errors name the URL that they were about."""
+    s3 = account.client("s3")
+
+    def silence(request: Any, **_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    s3.meta.events.register("before-send.s3", silence)
+    store = S3ConfigStore(s3, account.bucket, account.account)
+    with pytest.raises(AwsUnavailable) as told:
+        if call == "write":
+            store.write(KEY, CONFIGURATION)
+        else:
+            getattr(store, call)(KEY)
+    logged = "".join(traceback.format_exception(told.value))
+    assert "ReadTimeoutError" in logged
+    assert "0123456789abcdef" not in logged
 
 
 def _reports(account: Account, **objects: Any) -> S3Reports:
