@@ -29,6 +29,10 @@ _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}\Z")
 _GROUP = re.compile(r"sg-[0-9a-f]{8,17}\Z")
 _FILE = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,127}\Z")
 _KEY_BYTES = 32
+_SAID_IN_THE_CONFIGURATION = (
+    *("instance_types", "requirements", "ami_id", "subnets", "security_groups"),
+    *("key_name", "max_price", "fallback", "user_data"),
+)
 _KEY_NAME_LENGTH = 255
 
 
@@ -46,12 +50,15 @@ def check_start(request: StartRequest, settings: Settings) -> None:
                 f"The idle time ({request.idle_seconds} s) is longer than the lease "
                 f"({request.duration_seconds} s): it would never be reached."
             )
-    if request.count > settings.max_instances_per_annex:
+    if (request.count or 0) > settings.max_instances_per_annex:
         raise CapExceeded(
             f"{request.count} machines are more than max_instances_per_annex, "
             f"{settings.max_instances_per_annex}, allows."
         )
+    _check_market(request)
     _check_words(request)
+    if request.key_name is not None:
+        check_key_name(request.key_name, settings.key_names)
     check_user_tags(request.tags)
     _check_config_files(request.config_files)
     _check_admin(request)
@@ -123,6 +130,39 @@ def user_part(request: StartRequest) -> bytes | None:
         return base64.b64decode(request.user_data, validate=True)
     except binascii.Error as error:
         raise BadRequest("user_data is not base64.") from error
+
+
+def units(request: StartRequest) -> int:
+    """Machines or slots, whichever is asked for. Raises BadRequest."""
+    if (request.count is None) is (request.slots is None):
+        raise BadRequest("Ask either for machines (count) or for slots.")
+    return request.count or request.slots or 0
+
+
+def check_key_name(name: str, allowed: tuple[str, ...] | None) -> None:
+    """The key pair against the setting key_names. Raises BadRequest."""
+    if allowed is not None and name not in allowed:
+        choice = ", ".join(allowed) or "none"
+        raise BadRequest(
+            f"The key pair {name!r} is not one that the administrator allows (key_names: {choice})."
+        )
+
+
+def _check_market(request: StartRequest) -> None:
+    units(request)
+    if request.requirements is not None and request.instance_types:
+        raise BadRequest("Ask for instance types or for what they must have (requirements).")
+    if request.market != "spot" and (request.max_price or request.fallback):
+        raise BadRequest("max_price and fallback are for spot machines: ask for market 'spot'.")
+    if request.spot_fleet_config is None:
+        return
+    if request.slots is None:
+        raise BadRequest("A Spot Fleet is asked for slots, the units of its WeightedCapacity.")
+    twice = [name for name in _SAID_IN_THE_CONFIGURATION if getattr(request, name)]
+    if twice:
+        raise BadRequest(
+            f"{', '.join(twice)}: with spot_fleet_config that is said in the configuration itself."
+        )
 
 
 def _check_words(request: StartRequest) -> None:

@@ -38,6 +38,9 @@ class AwsInventory:
         found = profile["InstanceProfile"]
         return (found["Arn"], found["Roles"][0]["RoleId"]) if found["Roles"] else None
 
+    def missing_roles(self, names: Sequence[str]) -> Sequence[str]:
+        return [name for name in names if not self._is_role(name)]
+
     def ingress_rules(self, security_group: str) -> int | None:
         with translated("look at the security group"):
             try:
@@ -47,6 +50,16 @@ class AwsInventory:
                     return None
                 raise
         return sum(len(one.get("IpPermissions", [])) for one in groups["SecurityGroups"])
+
+    def _is_role(self, name: str) -> bool:
+        with translated("look at the roles"):
+            try:
+                self._iam.get_role(RoleName=name)
+            except ClientError as error:
+                if code_of(error) != "NoSuchEntity":
+                    raise
+                return False
+        return True
 
     def _is_ready(self, name: str) -> bool:
         with translated("look at the functions"):

@@ -23,7 +23,14 @@ if TYPE_CHECKING:
 
 # The sweep runs each minute; after this many without one somebody should know.
 _SWEEP_MISSED_AFTER = timedelta(minutes=3)
-_AT_ONCE = 8
+_AT_ONCE = 9
+# EC2 User Guide, 'Spot Fleet permissions' and 'EC2 Fleet prerequisites': calls by API, unlike those
+# of the console, do not make them.
+_SERVICE_ROLES = (
+    "AWSServiceRoleForEC2Spot",
+    "AWSServiceRoleForEC2Fleet",
+    "AWSServiceRoleForEC2SpotFleet",
+)
 _NOT_SENT = "-"
 
 
@@ -42,6 +49,7 @@ class Check:
             "Lambda functions": self._functions,
             "instance profile": self._profile,
             "security group": self._group,
+            "roles for spot": self._spot_roles,
             "ledger": self._ledger,
             "schedule": lambda: self._schedule(state),
             "network": self._network,
@@ -120,6 +128,15 @@ class Check:
             return f"{group} lets something in ({rules} rules), and nothing needs to come in."
         return ""
 
+    def _spot_roles(self) -> str:
+        ours = self.services.deployment.spot_fleet_role
+        missing = self.services.inventory.missing_roles([ours, *_SERVICE_ROLES])
+        if missing:
+            return f"Spot machines need what is not there, {', '.join(missing)}: run setup again."
+        if not self.services.settings().spot_fleet_role_arn.endswith(f"/{ours}"):
+            return f"{ours} is not the one in the settings: run annex-client setup again."
+        return ""
+
     def _ledger(self) -> str:
         self.services.ledger.mark(self.services.clock.now())
         return ""
@@ -162,7 +179,7 @@ class Check:
             token=_NOT_SENT,
         )
         now = services.clock.now()
-        spec = maker.make(request, AnnexId("check-setup"), request.identity, "config/-", now)
+        spec = maker.make(request, AnnexId("check-setup"), request.identity, "config/-", now, now)
         attempt = Attempt(f"check-setup-{secrets.token_hex(8)}", spec.places[0], 1, now)
         refusal = services.compute.rehearse(spec, attempt)
         return "" if refusal is None else f"EC2 refuses: {refusal.message} ({refusal.code})."

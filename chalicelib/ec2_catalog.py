@@ -14,10 +14,18 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
-    from mypy_boto3_ec2.type_defs import RouteTableTypeDef
+    from mypy_boto3_ec2.type_defs import (
+        InstanceTypeInfoTypeDef,
+        RouteTableTypeDef,
+        VCpuCountRangeRequestTypeDef,
+    )
     from mypy_boto3_ssm import SSMClient
 
+    from .model import Requirements
+
+_NO_TEMPLATE = ("InvalidLaunchTemplate", "InvalidParameterValue")
 _ANYWHERE = "0.0.0.0/0"
+_FILTER_VALUES = 200  # EC2 API Reference, 'Filters'
 
 
 class EC2Catalog:
@@ -28,16 +36,45 @@ class EC2Catalog:
         self._ssm = ssm
 
     def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        # By filter: asked by name, one unknown type fails the whole call.
-        pages = self._ec2.get_paginator("describe_instance_types").paginate(
-            Filters=[{"Name": "instance-type", "Values": list(instance_types)}]
+        return {
+            one["InstanceType"]: frozenset(one["ProcessorInfo"]["SupportedArchitectures"])
+            for one in self._described(instance_types)
+        }
+
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        return {
+            one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"]
+            for one in self._described(instance_types)
+        }
+
+    def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
+        pages = self._ec2.get_paginator("get_instance_types_from_instance_requirements").paginate(
+            ArchitectureTypes=[architecture],  # type: ignore[list-item]  # one of EC2's own
+            VirtualizationTypes=["hvm"],
+            InstanceRequirements={
+                "VCpuCount": _range(requirements.cpus),
+                "MemoryMiB": _range(requirements.memory_mib),
+                "InstanceGenerations": ["current"],
+                "BareMetal": "excluded",
+                "BurstablePerformance": "excluded",
+                "AcceleratorCount": {"Max": 0},
+            },
         )
-        with translated("look up instance types"):
-            return {
-                one["InstanceType"]: frozenset(one["ProcessorInfo"]["SupportedArchitectures"])
-                for page in pages
-                for one in page["InstanceTypes"]
-            }
+        with translated("look up instance types by what they have"):
+            return [one["InstanceType"] for page in pages for one in page["InstanceTypes"]]
+
+    def _described(self, instance_types: Sequence[str]) -> list[InstanceTypeInfoTypeDef]:
+        """Those of the types that exist, in batches of what a filter takes."""
+        found: list[InstanceTypeInfoTypeDef] = []
+        for start in range(0, len(instance_types), _FILTER_VALUES):
+            # By filter: asked by name, one unknown type fails the whole call.
+            values = list(instance_types[start : start + _FILTER_VALUES])
+            pages = self._ec2.get_paginator("describe_instance_types").paginate(
+                Filters=[{"Name": "instance-type", "Values": values}]
+            )
+            with translated("look up instance types"):
+                found += [one for page in pages for one in page["InstanceTypes"]]
+        return found
 
     def image(self, image_id: str) -> Image | None:
         with translated("look up an AMI"):
@@ -56,7 +93,29 @@ class EC2Catalog:
             for mapping in found.get("BlockDeviceMappings", [])
             if mapping.get("DeviceName") == root
         ]
-        return Image(image_id, found["Architecture"], root, max(gib, default=0))
+        return Image(
+            image_id, found["Architecture"], root, max(gib, default=0), _snapshot_of(found, root)
+        )
+
+    def launch_template(
+        self, *, template_id: str = "", name: str = "", version: str
+    ) -> Mapping[str, Any] | None:
+        named: Any = (
+            {"LaunchTemplateId": template_id} if template_id else {"LaunchTemplateName": name}
+        )
+        with translated("read a launch template"):
+            try:
+                # An image may be the name of a parameter: the alias.
+                found = self._ec2.describe_launch_template_versions(
+                    **named,
+                    Versions=[version],
+                    ResolveAlias=True,
+                )["LaunchTemplateVersions"]
+            except ClientError as error:
+                if not code_of(error).startswith(_NO_TEMPLATE):
+                    raise
+                return None
+        return found[0]["LaunchTemplateData"] if found else None
 
     def published_image(self, parameter: str) -> str:
         with translated(f"read the public parameter {parameter}"):
@@ -93,9 +152,23 @@ class EC2Catalog:
                 one["SubnetId"],
                 one["AvailabilityZone"],
                 _way_out(_table_of(one["SubnetId"], one["VpcId"], tables)),
+                one.get("MapPublicIpOnLaunch", False),
             )
             for one in found
         }
+
+
+def _snapshot_of(image: Any, device: str) -> str:  # noqa: ANN401  DescribeImages' own
+    """What the root volume is made from, or nothing where EC2 does not say."""
+    for one in image.get("BlockDeviceMappings", []):
+        if one["DeviceName"] == device:
+            return str(one.get("Ebs", {}).get("SnapshotId", ""))
+    return ""
+
+
+def _range(ends: tuple[int, int | None]) -> VCpuCountRangeRequestTypeDef:
+    low, high = ends
+    return {"Min": low} if high is None else {"Min": low, "Max": high}
 
 
 def _table_of(

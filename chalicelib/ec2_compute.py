@@ -8,11 +8,23 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, message_of, translated
+from .ec2_fleet import EC2Fleets
+from .ec2_refusals import UNKNOWN, refusal_of
 from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
 from .iso import iso
-from .model import AnnexId, Instance, InstanceId, InstanceState, Refusal, RefusalKind
-from .tags import ANNEX_ID, DEPLOYMENT, LEASE, lease_of
+from .launch_templates import LaunchTemplates
+from .model import (
+    AnnexId,
+    Instance,
+    InstanceId,
+    InstanceState,
+    Launched,
+    Refusal,
+    Road,
+)
+from .spot_fleet import SpotFleets
+from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -21,54 +33,10 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from .model import Attempt, LaunchSpec
+    from .model import Annex, Attempt, LaunchSpec
 
 # TerminateInstances takes 1,000 ids, but is all or nothing: small batches lose little to a bad id.
 _BATCH = 200
-_SERVER_ERROR = 500
-
-# EC2 API Reference, 'Error codes'. What is not listed here and is no definite refusal of this very
-# call leaves the outcome unknown: the attempt stays open and is repeated with its token.
-_CAPACITY = frozenset(
-    {
-        "InsufficientInstanceCapacity",
-        "InsufficientHostCapacity",
-        "InsufficientFreeAddressesInSubnet",
-        "InsufficientAddressCapacity",
-        "InsufficientVolumeCapacity",
-        "Unsupported",  # the zone does not have the type
-    }
-)
-_QUOTA = frozenset(
-    {
-        "VcpuLimitExceeded",
-        "InstanceLimitExceeded",
-        "MaxSpotInstanceCountExceeded",
-        "VolumeLimitExceeded",
-        "MaxIOPSLimitExceeded",
-    }
-)
-_SPENT = frozenset(
-    {"IdempotentInstanceTerminated", "IdempotentParameterMismatch", "InvalidClientToken"}
-)
-_UNKNOWN = frozenset(
-    {
-        "InternalError",
-        "InternalFailure",
-        "RequestLimitExceeded",
-        "RequestResourceCountExceeded",
-        "ServiceUnavailable",
-        "Throttling",
-        "ThrottlingException",
-        "Unavailable",
-        "IdempotentRequestInProgress",
-        "RequestExpired",
-        "500",
-        "502",
-        "503",
-        "504",
-    }
-)
 
 
 class EC2Compute:
@@ -77,26 +45,40 @@ class EC2Compute:
     def __init__(self, client: EC2Client, deployment: str) -> None:
         self._client = client
         self._deployment = deployment
+        self._templates = LaunchTemplates(client, deployment)
+        self._fleets = EC2Fleets(client, deployment, self._templates)
+        self._spot_fleets = SpotFleets(client, deployment, self._templates)
 
-    def launch(self, spec: LaunchSpec, attempt: Attempt) -> tuple[InstanceId, ...] | Refusal:
+    def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
+        match spec.road:
+            case Road.RUN_INSTANCES:
+                return self._run(spec, attempt)
+            case Road.FLEET:
+                return self._fleets.launch(spec, attempt)
+            case Road.SPOT_FLEET:
+                return self._spot_fleets.launch(spec, attempt)
+
+    def _run(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         with translated("start machines"):
             try:
                 answer = self._client.run_instances(**run_instances_request(spec, attempt))
             except ClientError as error:
-                refusal = _refusal(error)
+                refusal = refusal_of(error)
                 if refusal is None:
                     raise
                 return refusal
-        return tuple(InstanceId(one["InstanceId"]) for one in answer["Instances"])
+        return Launched(tuple((InstanceId(one["InstanceId"]), 1) for one in answer["Instances"]))
 
     def rehearse(self, spec: LaunchSpec, attempt: Attempt) -> Refusal | None:
+        if spec.road is Road.SPOT_FLEET:
+            return self._spot_fleets.rehearse(spec, attempt)
         with translated("rehearse starting machines"):
             try:
                 self._client.run_instances(**run_instances_request(spec, attempt), DryRun=True)
             except ClientError as error:
                 if code_of(error) == "DryRunOperation":
                     return None
-                refusal = _refusal(error)
+                refusal = refusal_of(error)
                 if refusal is None:
                     raise
                 return refusal
@@ -133,6 +115,15 @@ class EC2Compute:
         for start in range(0, len(instance_ids), _BATCH):
             self._tag(list(instance_ids[start : start + _BATCH]), expires_at)
 
+    def cancel_requests(
+        self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
+    ) -> Mapping[str, tuple[Refusal, ...]]:
+        return self._spot_fleets.cancel(annex_id, known, terminate=terminate)
+
+    def clear(self, annex: Annex) -> None:
+        self._fleets.clear(annex)
+        self._templates.clear(annex.annex_id)
+
     def _known(self, batch: list[InstanceId]) -> list[Instance]:
         """By ids, not by a filter: EC2 must say of each that there is no such machine."""
         with translated("look for machines"):
@@ -166,7 +157,7 @@ class EC2Compute:
                 try:
                     self._client.terminate_instances(InstanceIds=batch)
                 except ClientError as error:
-                    if code_of(error) in _UNKNOWN:
+                    if code_of(error) in UNKNOWN:
                         raise  # nothing wrong with any id: halving would only ask more often
                     self._terminate_without(batch, error, refused)
         except AwsUnavailable as error:
@@ -204,19 +195,6 @@ class EC2Compute:
         ]
 
 
-def _refusal(error: ClientError) -> Refusal | None:
-    """EC2's definite no, or None where it may yet have started something."""
-    code = code_of(error)
-    status = int(error.response.get("ResponseMetadata", {}).get("HTTPStatusCode", 0))
-    if code in _UNKNOWN or (status >= _SERVER_ERROR and code not in _CAPACITY):
-        return None
-    kinds = ((_CAPACITY, RefusalKind.CAPACITY), (_QUOTA, RefusalKind.QUOTA))
-    kind = next((kind for codes, kind in kinds if code in codes), RefusalKind.FATAL)
-    if code in _SPENT:
-        kind = RefusalKind.SPENT
-    return Refusal(kind, code, message_of(error))
-
-
 def _named(error: ClientError, batch: list[InstanceId]) -> list[InstanceId]:
     """The ids of the batch that EC2's message names."""
     named = set(re.findall(r"i-[0-9a-zA-Z]+", message_of(error)))
@@ -232,7 +210,7 @@ def _instance(one: InstanceTypeDef) -> Instance:
         zone=one["Placement"]["AvailabilityZone"],
         launched_at=one["LaunchTime"],
         annex_id=AnnexId(tags[ANNEX_ID]) if ANNEX_ID in tags else None,
-        client_token=one.get("ClientToken", ""),
+        client_token=tags.get(ATTEMPT) or one.get("ClientToken", ""),
         lease_tag=lease_of(tags.get(LEASE)),
         lifecycle="spot" if one.get("InstanceLifecycle") == "spot" else "on-demand",
         private_dns_name=one.get("PrivateDnsName", ""),

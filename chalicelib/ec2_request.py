@@ -1,24 +1,55 @@
-"""What EC2 is asked for when machines are started."""
+"""What EC2 is asked for when machines are started, directly or through a launch template."""
 
 from __future__ import annotations
 
+import base64
 from typing import TYPE_CHECKING, Any
+
+from .model import Market
 
 if TYPE_CHECKING:
     from .model import Attempt, LaunchSpec
 
 
 def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
-    """The RunInstances call of an attempt: the same values, and the same call, at every repeat."""
-    tags = [{"Key": key, "Value": value} for key, value in spec.tags]
-    request: dict[str, Any] = {
+    """The RunInstances call of an attempt: the same values, and the same call, at every repeat.
+
+    An attempt without a place of its own is asked for in the launch's first one: a rehearsal.
+    """
+    place = attempt.place or spec.places[0]
+    request = _machine(spec, public=place.public_address)
+    (interface,) = request["NetworkInterfaces"]
+    interface["SubnetId"] = place.subnet_id
+    request |= {
         "ClientToken": attempt.client_token,
-        "ImageId": spec.image_id,
-        "InstanceType": attempt.place.instance_type,
+        "InstanceType": place.instance_type,
         # What there is, up to what is asked: the rest is tried elsewhere.
         "MinCount": 1,
         "MaxCount": attempt.count,
         "UserData": spec.user_data,  # botocore makes it base64
+    }
+    if attempt.market is Market.SPOT:
+        request["InstanceMarketOptions"] = {"MarketType": "spot"}
+    return request
+
+
+def template_data(spec: LaunchSpec, *, public: bool) -> dict[str, Any]:
+    """The LaunchTemplateData for a launch; type, subnet and price come with the fleet's overrides.
+
+    Here the user data is base64 already: botocore leaves a template's alone.
+    """
+    data = _machine(spec, public=public)
+    data["UserData"] = base64.b64encode(spec.user_data).decode()
+    if spec.market is Market.SPOT:
+        (machines, *_) = data["TagSpecifications"]
+        data["TagSpecifications"].append({**machines, "ResourceType": "spot-instances-request"})
+    return data
+
+
+def _machine(spec: LaunchSpec, *, public: bool) -> dict[str, Any]:
+    tags = [{"Key": key, "Value": value} for key, value in spec.tags]
+    request: dict[str, Any] = {
+        "ImageId": spec.image_id,
         "IamInstanceProfile": {"Arn": spec.instance_profile_arn},
         "InstanceInitiatedShutdownBehavior": "terminate",
         "MetadataOptions": {
@@ -30,9 +61,8 @@ def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
         "NetworkInterfaces": [
             {
                 "DeviceIndex": 0,
-                "SubnetId": attempt.place.subnet_id,
                 "Groups": list(spec.security_groups),
-                "AssociatePublicIpAddress": attempt.place.public_address,
+                "AssociatePublicIpAddress": public,
                 "DeleteOnTermination": True,
             }
         ],

@@ -4,43 +4,73 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .model import Annex, Launch, RefusalKind
+from .model import Annex, Ask, Launch, Market, RefusalKind, Road
 
 if TYPE_CHECKING:
-    from .model import Place
+    from collections.abc import Iterator
+
+    from .model import Attempt, Refusal
+
+_FINAL = (RefusalKind.FATAL, RefusalKind.SPENT)
 
 
-def next_place(launch: Launch) -> Place | None:
-    """The next type and subnet to try: each at most once, in the order that was asked for.
+def next_ask(launch: Launch) -> Ask | None:
+    """What to ask EC2 for next, or None when nothing is left to try.
 
-    A place that gave a part has nothing left; a type over the account's quota is over it in every
-    zone; after a fatal refusal, or a token used up, no place is any good.
+    Places one by one, each at most once, in the order that was asked for: one that gave a part has
+    nothing left; a type over the account's quota is over it in every zone. A fleet knows all its
+    places and is asked once in each market. After a fatal refusal, or a token used up, nothing else
+    is any good.
     """
-    tried = {attempt.place for attempt in launch.attempts}
-    refused = [(a.place, a.refusal) for a in launch.attempts if a.refusal is not None]
-    if any(no.kind in (RefusalKind.FATAL, RefusalKind.SPENT) for _, no in refused):
+    if any(no.kind in _FINAL for no in launch.refusals):
         return None
-    over_quota = {place.instance_type for place, no in refused if no.kind is RefusalKind.QUOTA}
-    return next(
-        (p for p in launch.spec.places if p not in tried and p.instance_type not in over_quota),
-        None,
-    )
+    spec = launch.spec
+    if spec.road is not Road.RUN_INSTANCES:
+        markets = (spec.market, *((Market.ON_DEMAND,) if spec.fallback else ()))
+        asked = {attempt.market for attempt in launch.attempts}
+        return next((Ask(None, market) for market in markets if market not in asked), None)
+    tried = {attempt.place for attempt in launch.attempts}
+    refused = [(a.place, a.refusal) for a in launch.attempts if a.place and a.refusal]
+    over_quota = {p.instance_type for p, no in refused if no.kind is RefusalKind.QUOTA}
+    left = (p for p in spec.places if p not in tried and p.instance_type not in over_quota)
+    return next((Ask(place, spec.market) for place in left), None)
 
 
 def notes(launch: Launch) -> tuple[str, ...]:
-    """What a user should know of a launch's attempts, a sentence each."""
-    said = []
-    for attempt in launch.attempts:
-        where = f"{attempt.place.instance_type} in {attempt.place.zone}"
-        if attempt.refusal is not None:
-            said.append(f"{where}: {attempt.refusal.message} ({attempt.refusal.code}).")
-        elif attempt.settled and len(attempt.started) < attempt.count:
-            said.append(f"{where}: EC2 gave {len(attempt.started)} of {attempt.count}.")
-        elif not attempt.settled and len(attempt.started) < attempt.count:
-            said.append(f"{where}: EC2 has not answered yet.")
+    """What a user should know of a launch's attempts, a sentence each, none twice."""
+    said = [sentence for attempt in launch.attempts for sentence in _notes(launch, attempt)]
     if launch.closed not in ("", "complete"):
         said.append(f"{launch.closed[0].upper()}{launch.closed[1:]}.")
-    return tuple(said)
+    return tuple(dict.fromkeys(said))
+
+
+def _notes(launch: Launch, attempt: Attempt) -> Iterator[str]:
+    where = _where(launch, attempt)
+    if attempt.refusal is not None:
+        yield f"{where}: {_said(attempt.refusal)}"
+        return
+    for no in attempt.refusals:
+        yield f"{no.where}: {_said(no)}"
+    if attempt.got >= attempt.count:
+        return
+    if attempt.settled:
+        yield f"{where}: EC2 gave {attempt.got} of {attempt.count}."
+    elif attempt.fleet_id:
+        yield f"{where}: EC2 has given {attempt.got} of {attempt.count} so far."
+    else:
+        yield f"{where}: EC2 has not answered yet."
+
+
+def _where(launch: Launch, attempt: Attempt) -> str:
+    if attempt.place is not None:
+        return f"{attempt.place.instance_type} in {attempt.place.zone}"
+    if launch.spec.road is Road.SPOT_FLEET:
+        return "Spot Fleet" + (f" {attempt.fleet_id}" if attempt.fleet_id else "")
+    return f"All types and zones, {attempt.market}"
+
+
+def _said(refusal: Refusal) -> str:
+    return f"{refusal.message} ({refusal.code})."
 
 
 def why_nothing_started(annex: Annex) -> str:
@@ -50,14 +80,19 @@ def why_nothing_started(annex: Annex) -> str:
 
 
 def requested(annex: Annex) -> int:
-    """Machines asked for, without the launches that started none."""
+    """Units asked for, without the launches that started none."""
     asked = sum(one.asked for one in annex.launches if one.started or not one.closed)
     return asked or (annex.launches[0].asked if annex.launches else 0)
 
 
+def unit(annex: Annex) -> str:
+    """What the annex is counted in: machines, unless all of it was asked for in slots."""
+    return "slot" if all(one.spec.weights for one in annex.launches) else "machine"
+
+
 def how_it_went(launch: Launch, outcome: str) -> str:
     """The note with which a launch is closed."""
-    return f"{outcome}: {len(launch.started)} of {launch.asked} started"
+    return f"{outcome}: {launch.got} of {launch.asked} started"
 
 
 def late_token(annex: Annex) -> tuple[str, ...]:

@@ -6,15 +6,18 @@ All that could make EC2 refuse, and can be known, is found here: before anything
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import lru_cache, partial
 from typing import TYPE_CHECKING
 
 from . import tags
-from .admission import user_part
+from .admission import units, user_part
 from .errors import BadRequest, NotSetUp
-from .model import Image, LaunchSpec, Place
+from .model import Image, LaunchSpec, Market, Place, Requirements, Road
+from .spot_fleet_config import spot_fleet
+from .spot_fleet_template import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
     from .model import AnnexId
@@ -22,6 +25,9 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .wire import StartRequest
 
+# CreateFleet takes 300 overrides, one for each type in each subnet (EC2 User Guide, 'EC2 Fleet
+# quotas'); requests name 20 subnets at most.
+_MOST_TYPES = 15
 # EC2's word for an architecture, and Debian's, which the image parameter has.
 _DEBIAN = {"x86_64": "amd64", "arm64": "arm64"}
 
@@ -42,14 +48,14 @@ class SpecMaker:
         identity: str,
         config_key: str,
         expires_at: datetime,
+        now: datetime,
     ) -> LaunchSpec:
         """The launch that a request asks for.
 
         Raises BadRequest for what the user can change, NotSetUp for what the administrator must.
         """
-        types = request.instance_types or (self.settings.default_instance_type,)
-        image = self._image(request, types)
-        user_data = self.compose(
+        compose = partial(
+            self.compose,
             annex_name=request.name,
             annex_id=annex_id,
             key=config_key,
@@ -57,9 +63,14 @@ class SpecMaker:
             lease_expires_at=expires_at,
             dead_man_margin_seconds=self.settings.dead_man_margin_seconds,
             boot_limit_seconds=self.settings.boot_limit_seconds,
-            user_part=user_part(request),
         )
         ours = tags.annex_tags(self.deployment, request.name, annex_id, identity, expires_at)
+        if request.spot_fleet_config is not None:
+            return self._spot_fleet(request, compose, ours, now)
+        types = self._types(request)
+        image = self._image(request, types)
+        by_fleet = request.market == "spot" or request.slots or request.requirements
+        vcpus = self.catalog.vcpus(types) if request.slots else {}
         # A user's own Name is welcome; nothing else of ours can be overridden.
         all_tags = {**ours, **request.tags}
         return LaunchSpec(
@@ -71,8 +82,71 @@ class SpecMaker:
             instance_profile_arn=self.settings.instance_profile_arn,
             key_name=request.key_name,
             tags=tuple(sorted(all_tags.items())),
-            user_data=user_data,
+            user_data=compose(user_part=user_part(request)),
+            road=Road.FLEET if by_fleet else Road.RUN_INSTANCES,
+            market=Market(request.market),
+            fallback=request.fallback is not None,
+            max_price=request.max_price or "",
+            in_order=request.requirements is None,
+            weights=tuple(sorted(vcpus.items())),
         )
+
+    def _spot_fleet(
+        self,
+        request: StartRequest,
+        compose: Callable[..., bytes],
+        ours: Mapping[str, str],
+        now: datetime,
+    ) -> LaunchSpec:
+        """The user's own Spot Fleet; its templates hold what else is in a launch."""
+        terms = Terms(
+            slots=units(request),
+            now=now,
+            fleet_role=self.settings.spot_fleet_role_arn,
+            profile_arn=self.settings.instance_profile_arn,
+            key_names=self.settings.key_names,
+            our_tags=ours,
+            user_tags=request.tags,
+            # A configuration may have many specifications, and most of them the same user data.
+            compose=lru_cache(lambda part: compose(user_part=part)),
+        )
+        found = spot_fleet(request.spot_fleet_config or "", terms, self.catalog)
+        return LaunchSpec(
+            image_id="",
+            root_device="",
+            root_gib=0,
+            places=found.places,
+            security_groups=(),
+            instance_profile_arn=self.settings.instance_profile_arn,
+            key_name=None,
+            tags=tuple(sorted(terms.tags.items())),
+            user_data=b"",
+            road=Road.SPOT_FLEET,
+            market=Market.SPOT,
+            weights=found.weights,
+            spot_fleet=found.fleet,
+            notes=found.notes,
+        )
+
+    def _types(self, request: StartRequest) -> tuple[str, ...]:
+        """The types by name, or those that have what is required, small ones first."""
+        if request.requirements is None:
+            return request.instance_types or (self.settings.default_instance_type,)
+        architecture = "x86_64"
+        if request.ami_id is not None:
+            image = self.catalog.image(request.ami_id)
+            architecture = image.architecture if image is not None else architecture
+        asked = request.requirements
+        required = Requirements(
+            (asked.cpus_min, asked.cpus_max), (asked.memory_mib_min, asked.memory_mib_max)
+        )
+        found = self.catalog.types_with(required, architecture)
+        if not found:
+            raise BadRequest(
+                "EC2 has no current instance type with these CPUs and this memory: widen the range."
+            )
+        vcpus = self.catalog.vcpus(found)
+        return tuple(sorted(found, key=lambda one: (vcpus[one], one))[:_MOST_TYPES])
 
     def _image(self, request: StartRequest, types: Sequence[str]) -> Image:
         architecture = self._architecture(types)

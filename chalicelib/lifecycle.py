@@ -11,17 +11,19 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .launching import how_it_went, next_place, why_nothing_started
-from .model import Annex, AnnexState, InstanceId, InstanceState, Launch
+from .launching import how_it_went, next_ask, why_nothing_started
+from .model import Annex, AnnexState, InstanceId, InstanceState, Launch, Road
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import datetime
 
-    from .model import Instance, Place
+    from .model import Ask, Attempt, Instance
 
 # The sweep goes on with a launch this long after it was asked for, and then gives up.
 LAUNCH_WINDOW = timedelta(minutes=5)
+# A Spot Fleet request waits for capacity, and says so itself to EC2 (ValidUntil).
+SPOT_FLEET_WINDOW = timedelta(minutes=15)
 # A record whose configuration was never written belongs to a request that died; its token is lost
 # with it. The client repeats a request within this time, or the annex ends without a machine.
 CONFIGURATION_WAIT = timedelta(seconds=90)
@@ -52,10 +54,10 @@ class Terminate:
 
 @dataclass(frozen=True, slots=True)
 class Adopt:
-    """Record machines that EC2 shows with one of the annex's own client tokens."""
+    """Record machines that EC2 shows with one of the annex's own client tokens, and their units."""
 
     client_token: str
-    instance_ids: frozenset[InstanceId]
+    machines: frozenset[tuple[InstanceId, int]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +81,14 @@ class Try:
 
     launch: int
     attempt: int
-    place: Place
+    ask: Ask
+
+
+@dataclass(frozen=True, slots=True)
+class CancelRequests:
+    """Let EC2 start nothing more for the annex; with `terminate` it ends what it started, too."""
+
+    terminate: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,9 +116,9 @@ class TagLease:
 
 @dataclass(frozen=True, slots=True)
 class Finish:
-    """Remove the configuration object, which no machine needs any more; then record the end.
+    """Remove what no machine needs any more, the configuration object first; record the end then.
 
-    One action, since the record is the only way to the object: the second never without the first.
+    One action, since the record is the only way to these things: the last never without the first.
     """
 
 
@@ -120,6 +129,7 @@ Action = (
     | RecordEnded
     | Call
     | Try
+    | CancelRequests
     | CloseLaunch
     | RefreshConfiguration
     | TagLease
@@ -148,11 +158,14 @@ def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[A
 
 
 def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
-    # Machines known from EC2's own answer but not shown are ended by their ids alone.
-    actions = _terminate(_endable(seen) | _unshown(annex, seen))
+    # Requests first, or EC2 starts more. Machines known from its own answer but not shown are ended
+    # by their ids alone.
+    actions = _cancel(annex) + _terminate(_endable(seen) | _unshown(annex, seen))
     actions += _adoptions(annex, seen)
     actions += _record_ended(annex, seen, now)
     if seen is None or annex.living or any(one.state != InstanceState.TERMINATED for one in seen):
+        return actions
+    if _requesting(annex):
         return actions
     if any(not a.settled and now < a.called_at + UNSETTLED_GRACE for a in annex.attempts):
         return actions
@@ -165,7 +178,7 @@ def _plan_living(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -
     if annex.is_over(now):
         # Terminating does not wait for the ledger: the lease is over, whoever can write what.
         doomed = _endable(seen) | _unshown(annex, seen)
-        return [BeginEnding("its lease ended"), *_terminate(doomed)]
+        return [BeginEnding("its lease ended"), *_cancel(annex), *_terminate(doomed)]
     actions = _adoptions(annex, seen)
     actions += _record_ended(annex, seen, now)
     launch = annex.open_launch
@@ -183,10 +196,15 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
         if now < launch.opened_at + CONFIGURATION_WAIT:
             return []  # its request is about to write it, or is being repeated
         return [BeginEnding("the request that started it was cut off before any machine was asked")]
+    spot_fleet = launch.spec.road is Road.SPOT_FLEET
+    over = now >= launch.opened_at + (SPOT_FLEET_WINDOW if spot_fleet else LAUNCH_WINDOW)
+    if (over or not launch.missing) and _requesting(annex):
+        return [CancelRequests(terminate=False)]
     if not launch.missing:
         return [CloseLaunch(launch.number, "complete")]
-    if now >= launch.opened_at + LAUNCH_WINDOW:
-        return [CloseLaunch(launch.number, how_it_went(launch, "given up after five minutes"))]
+    if over:
+        how = f"given up after {'fifteen' if spot_fleet else 'five'} minutes"
+        return [CloseLaunch(launch.number, how_it_went(launch, how))]
     return _plan_attempt(launch, now)
 
 
@@ -194,12 +212,29 @@ def _plan_attempt(launch: Launch, now: datetime) -> list[Action]:
     """One attempt at a time: the next only when what the last one started is known."""
     pending = launch.unsettled
     if pending is not None:
+        if pending.fleet_id:
+            return []  # EC2 has the request; its machines are adopted as they come
         under_way = now < pending.called_at + CALL_ENDS_WITHIN
         return [] if under_way else [Call(launch.number, pending.client_token)]
-    place = next_place(launch)
-    if place is None:
+    ask = next_ask(launch)
+    if ask is None:
         return [CloseLaunch(launch.number, how_it_went(launch, "not to be had"))]
-    return [Try(launch.number, len(launch.attempts), place)]
+    return [Try(launch.number, len(launch.attempts), ask)]
+
+
+def _requesting(annex: Annex) -> list[Attempt]:
+    """Spot Fleet requests that may go on starting machines: accepted, or never answered."""
+    return [
+        attempt
+        for launch in annex.launches
+        if launch.spec.road is Road.SPOT_FLEET
+        for attempt in launch.attempts
+        if not attempt.settled
+    ]
+
+
+def _cancel(annex: Annex) -> list[Action]:
+    return [CancelRequests(terminate=True)] if _requesting(annex) else []
 
 
 def _endable(seen: Sequence[Instance] | None) -> frozenset[InstanceId]:
@@ -235,12 +270,14 @@ def _record_ended(annex: Annex, seen: Sequence[Instance] | None, now: datetime) 
 
 
 def _adoptions(annex: Annex, seen: Sequence[Instance] | None) -> list[Action]:
-    by_token: Mapping[str, set[InstanceId]] = {a.client_token: set() for a in annex.attempts}
-    for one in seen or ():
-        if one.client_token in by_token:
-            by_token[one.client_token].add(one.instance_id)
     known = frozenset(annex.started)
-    return [Adopt(token, frozenset(ids) - known) for token, ids in by_token.items() if ids - known]
+    new: dict[str, set[tuple[InstanceId, int]]] = {}
+    specs = {a.client_token: launch.spec for launch in annex.launches for a in launch.attempts}
+    for one in seen or ():
+        if one.client_token in specs and one.instance_id not in known:
+            units = specs[one.client_token].units(one.instance_type)
+            new.setdefault(one.client_token, set()).add((one.instance_id, units))
+    return [Adopt(token, frozenset(new[token])) for token in specs if token in new]
 
 
 def _deliver(annex: Annex, seen: Sequence[Instance] | None) -> list[Action]:

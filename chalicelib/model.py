@@ -51,13 +51,48 @@ class RefusalKind(StrEnum):
     SPENT = "spent"  # the client token was used up: nothing may be launched in its stead
 
 
+class Market(StrEnum):
+    """What a machine's hours cost, and whether EC2 may take it back."""
+
+    ON_DEMAND = "on-demand"
+    SPOT = "spot"
+
+
+class Road(StrEnum):
+    """The EC2 call by which a launch is made, in EC2's own words."""
+
+    RUN_INSTANCES = "RunInstances"  # one place at a time
+    FLEET = "CreateFleet"  # all places in one call, of type instant: it answers with what it got
+    SPOT_FLEET = (
+        "RequestSpotFleet"  # the user's own JSON: machines come later, until it is cancelled
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class Refusal:
-    """EC2's definite no: nothing was started by this call. `message` is EC2's own, one line."""
+    """EC2's definite no: nothing was started by this call. `message` is EC2's own, one line.
+
+    `where` is the type and zone that a fleet's no is about, empty where it is about the call.
+    """
 
     kind: RefusalKind
     code: str
     message: str
+    where: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Launched:
+    """EC2's answer to a launch: what it started, and how many units each machine counts for.
+
+    `refusals` are its noes for single types and zones. A Spot Fleet request is only accepted
+    (`final` is false): its machines are found later, by their tags.
+    """
+
+    machines: tuple[tuple[InstanceId, int], ...]
+    refusals: tuple[Refusal, ...] = ()
+    fleet_id: str = ""
+    final: bool = True
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +106,45 @@ class Place:
 
 
 @dataclass(frozen=True, slots=True)
+class Ask:
+    """What the next call of a launch asks for: machines in one place, or (None) in any of them."""
+
+    place: Place | None
+    market: Market
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What a type must have; both ends of a range are included, and None is no limit."""
+
+    cpus: tuple[int, int | None]
+    memory_mib: tuple[int, int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class SpotFleet:
+    """A Spot Fleet request as `spot_fleet_config` made it of the user's own JSON.
+
+    Each of `templates` is the JSON of one LaunchTemplateData, complete, user data included.
+    `config` is the JSON of a SpotFleetRequestConfig in which `LaunchTemplateConfigs[i]` has no
+    LaunchTemplateSpecification but `"Template": n`, the index of its template; ClientToken,
+    TargetCapacity, ValidUntil and the launch templates' names come with the attempt.
+    """
+
+    templates: tuple[str, ...] = field(repr=False)
+    config: str
+
+
+@dataclass(frozen=True, slots=True)
 class LaunchSpec:
     """All of an EC2 launch but place, count and token: frozen in the ledger before any call.
 
     `tags` are the tags of instances and volumes, ours and the user's. The user data is what EC2
-    gets (gzip'd MIME); it holds no secret but the name of the configuration object.
+    gets (gzip'd MIME); it holds no secret but the name of the configuration object. `weights` are
+    the units that a machine of a type counts for where units are slots; else each counts one.
+    `max_price` is in USD per unit and hour, empty for the on-demand price. With `fallback`, what
+    spot does not give is asked for on demand. A weight of the type '' is that of types which EC2
+    chooses; `notes` are sentences on what is not as the user's own configuration said.
     """
 
     image_id: str
@@ -87,27 +156,58 @@ class LaunchSpec:
     key_name: str | None
     tags: tuple[tuple[str, str], ...]
     user_data: bytes = field(repr=False)
+    road: Road = Road.RUN_INSTANCES
+    market: Market = Market.ON_DEMAND
+    fallback: bool = False
+    max_price: str = ""
+    in_order: bool = True  # the types' order is a preference, not just a list
+    weights: tuple[tuple[str, int], ...] = ()
+    spot_fleet: SpotFleet | None = None
+    notes: tuple[str, ...] = ()
+
+    def units(self, instance_type: str) -> int:
+        """What one machine of a type counts for."""
+        return dict(self.weights).get(instance_type, 1)
+
+    def machines(self, units: int) -> int:
+        """The most machines that so many units can be."""
+        least = min((weight for _, weight in self.weights), default=1)
+        return -(-units // least)
 
 
 @dataclass(frozen=True, slots=True)
 class Attempt:
-    """One EC2 call with one client token; what it started is known for sure when `settled`."""
+    """One EC2 call with one client token; what it started is known for sure when `settled`.
+
+    `place` is None where the call is for all of the launch's places. `count` is in units, and
+    `units` says what each of `started` counts for, where that is not one.
+    """
 
     client_token: str
-    place: Place
+    place: Place | None
     count: int
     called_at: datetime
     settled: bool = False
     started: tuple[InstanceId, ...] = ()
     refusal: Refusal | None = None
+    market: Market = Market.ON_DEMAND
+    units: tuple[int, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
+    fleet_id: str = ""
+
+    @property
+    def got(self) -> int:
+        """Units known to have been started."""
+        return sum(self.units) if self.units else len(self.started)
 
 
 @dataclass(frozen=True, slots=True)
 class Launch:
     """One request for machines, a start or a grow: the attempts made for it, in order.
 
-    `closed` is empty while it goes on. `lease_expires_at` is the lease a growing start asked for,
-    which the annex gets with the first machine and not before.
+    `asked` is in units: machines, or slots (`LaunchSpec.weights`). `closed` is empty while it goes
+    on. `lease_expires_at` is the lease a growing start asked for, which the annex gets with the
+    first machine and not before.
     """
 
     request_id: RequestId
@@ -126,9 +226,20 @@ class Launch:
         return tuple(instance for attempt in self.attempts for instance in attempt.started)
 
     @property
+    def refusals(self) -> tuple[Refusal, ...]:
+        """EC2's noes so far, to whole calls and to single types and zones."""
+        whole = (attempt.refusal for attempt in self.attempts if attempt.refusal is not None)
+        return (*whole, *(no for attempt in self.attempts for no in attempt.refusals))
+
+    @property
+    def got(self) -> int:
+        """Units known to have been started."""
+        return sum(attempt.got for attempt in self.attempts)
+
+    @property
     def missing(self) -> int:
-        """How many machines are still to be started."""
-        return max(0, self.asked - len(self.started))
+        """How many units are still to be started."""
+        return max(0, self.asked - self.got)
 
     @property
     def unsettled(self) -> Attempt | None:
@@ -174,6 +285,17 @@ class Annex:
         return tuple(instance for launch in self.launches for instance in launch.started)
 
     @property
+    def units(self) -> dict[InstanceId, int]:
+        """What each of its machines counts for."""
+        return {
+            instance: units
+            for one in self.attempts
+            for instance, units in zip(
+                one.started, one.units or (1,) * len(one.started), strict=True
+            )
+        }
+
+    @property
     def living(self) -> tuple[InstanceId, ...]:
         """Machines started and not yet known to be gone."""
         gone = frozenset(self.ended)
@@ -189,7 +311,8 @@ class Annex:
         """Machines that count against the caps: living ones and those still asked for."""
         if self.state is AnnexState.TERMINATED:
             return 0
-        return len(self.living) + sum(one.missing for one in self.launches if not one.closed)
+        wanted = (one.spec.machines(one.missing) for one in self.launches if not one.closed)
+        return len(self.living) + sum(wanted)
 
     def launch_by(self, number: int) -> Launch:
         """The launch of a number. Raises LookupError."""
@@ -249,21 +372,26 @@ class RequestRecord:
 
 @dataclass(frozen=True, slots=True)
 class Subnet:
-    """A subnet and its way out: `public` by an internet gateway, `nat`, or None."""
+    """A subnet and its way out: `public` by an internet gateway, `nat`, or None.
+
+    `gives_addresses`: machines get a public address unless a launch says otherwise.
+    """
 
     subnet_id: str
     zone: str
     way_out: str | None
+    gives_addresses: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Image:
-    """An AMI that can be launched."""
+    """An AMI that can be launched; `root_snapshot` is empty where it is not known."""
 
     image_id: str
     architecture: str
     root_device: str
     root_gib: int
+    root_snapshot: str = ""
 
 
 @dataclass(frozen=True, slots=True)

@@ -6,7 +6,7 @@ Every method may raise `AwsUnavailable` (nothing is known of the outcome; repeat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Image,
         Instance,
         InstanceId,
+        Launched,
         LaunchSpec,
         Leftover,
         LeftoverKind,
@@ -30,6 +31,7 @@ if TYPE_CHECKING:
         Report,
         RequestId,
         RequestRecord,
+        Requirements,
         Subnet,
         SweepState,
     )
@@ -107,10 +109,11 @@ class Ledger(Protocol):
 class Compute(Protocol):
     """EC2's machines."""
 
-    def launch(self, spec: LaunchSpec, attempt: Attempt) -> tuple[InstanceId, ...] | Refusal:
+    def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         """Make the one call of this attempt; repeating it starts nothing more (client token).
 
-        The ids are what the call started, up to `attempt.count`; a Refusal is a definite no.
+        What a fleet needs besides (launch templates) is made before, by name: once. A Refusal is a
+        definite no to the whole of the call.
         """
 
     def rehearse(self, spec: LaunchSpec, attempt: Attempt) -> Refusal | None:
@@ -137,6 +140,19 @@ class Compute(Protocol):
     def tag_lease(self, instance_ids: Sequence[InstanceId], expires_at: datetime) -> None:
         """Write the lease's end into the tags of machines."""
 
+    def cancel_requests(
+        self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
+    ) -> Mapping[str, tuple[Refusal, ...]]:
+        """Cancel the annex's Spot Fleet requests: those of the ids, and those found by tag.
+
+        From then on they start nothing; with `terminate` EC2 also ends what they have started.
+        Returns the attempts' tokens of those found, `known` ones and others, and what EC2 said of
+        the machines that it did not start.
+        """
+
+    def clear(self, annex: Annex) -> None:
+        """Remove what the annex's launches needed besides machines: templates, fleets' receipts."""
+
 
 class Catalog(Protocol):
     """What EC2 offers: types, images, networks. Read only."""
@@ -144,8 +160,19 @@ class Catalog(Protocol):
     def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
         """Each type's architectures (`x86_64`, `arm64`); types that do not exist are left out."""
 
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        """Each type's vCPUs; types that do not exist are left out."""
+
+    def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
+        """The types of the current generations that have what is required, in no order."""
+
     def image(self, image_id: str) -> Image | None:
         """An AMI the account can use, or None."""
+
+    def launch_template(
+        self, *, template_id: str = "", name: str = "", version: str
+    ) -> Mapping[str, Any] | None:
+        """The LaunchTemplateData of a version (a number, `$Latest`, `$Default`), or None."""
 
     def published_image(self, parameter: str) -> str:
         """The AMI id in a public SSM parameter. Raises NotSetUp when there is no such parameter."""
@@ -224,6 +251,9 @@ class Inventory(Protocol):
 
     def instance_profile(self, name: str) -> tuple[str, str] | None:
         """Its ARN and the unique id of its role, or None."""
+
+    def missing_roles(self, names: Sequence[str]) -> Sequence[str]:
+        """Those of the roles that are not there."""
 
     def ingress_rules(self, security_group: str) -> int | None:
         """How many rules let something in; None if there is no such group."""

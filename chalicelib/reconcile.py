@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING
 from . import transitions
 from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
 from .lifecycle import (
+    UNSETTLED_GRACE,
     Action,
     Adopt,
     BeginEnding,
     Call,
+    CancelRequests,
     CloseLaunch,
     Finish,
     RecordEnded,
@@ -26,13 +28,13 @@ from .lifecycle import (
     Try,
     plan,
 )
-from .model import AnnexState, InstanceState, Refusal
+from .model import AnnexState, InstanceState, Refusal, Road
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from .model import Annex, Instance, InstanceId, Place
+    from .model import Annex, Ask, Instance, InstanceId
     from .ports import Clock, Compute, ConfigStore, Journal, Ledger, Reports
 
 # A conditional write that loses this often in a row has met something worse than a race.
@@ -100,19 +102,21 @@ class Reconciler:
                 return self._begin_ending(annex, reason, seen)
             case Terminate(instance_ids):
                 return self._terminate(annex, instance_ids)
-            case Adopt(token, instance_ids):
-                ordered = sorted(instance_ids)
-                return self.change(annex, lambda a: transitions.with_machines(a, token, ordered))
+            case Adopt(token, machines):
+                found = dict(sorted(machines))
+                return self.change(annex, lambda a: transitions.with_machines(a, token, found))
             case RecordEnded(instance_ids):
                 self.journal.fact(
                     "machines ended", annex_id=annex.annex_id, instances=sorted(instance_ids)
                 )
                 ordered = sorted(instance_ids)
                 return self.change(annex, lambda a: transitions.with_ended(a, ordered))
-            case Try(number, _, place):
-                return self._try(annex, number, place)
+            case Try(number, _, ask):
+                return self._try(annex, number, ask)
             case Call(_, token):
                 return self._call(annex, token)
+            case CancelRequests(terminate):
+                return self._cancel(annex, terminate=terminate)
             case CloseLaunch(number, note):
                 self.journal.fact("launch closed", annex_id=annex.annex_id, how=note)
                 return self.change(annex, lambda a: transitions.close_launch(a, number, note))
@@ -123,6 +127,8 @@ class Reconciler:
                 return annex
             case Finish():
                 self.configs.delete(annex.config_key)
+                if any(one.spec.road is not Road.RUN_INSTANCES for one in annex.launches):
+                    self.compute.clear(annex)
                 self.journal.fact("annex terminated", annex_id=annex.annex_id, why=annex.reason)
                 return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
 
@@ -198,12 +204,20 @@ class Reconciler:
             raise AwsUnavailable(f"EC2 would not end machines of annex {annex.name}: {told}.")
         return annex
 
-    def _try(self, annex: Annex, number: int, place: Place) -> Annex:
+    def _cancel(self, annex: Annex, *, terminate: bool) -> Annex:
+        asked = self.clock.now()
+        ids = [attempt.fleet_id for attempt in annex.attempts if attempt.fleet_id]
+        found = self.compute.cancel_requests(annex.annex_id, ids, terminate=terminate)
+        self.journal.fact("requests cancelled", annex_id=annex.annex_id, fleets=ids)
+        before = asked - UNSETTLED_GRACE
+        return self.change(annex, lambda a: transitions.requests_cancelled(a, found, before))
+
+    def _try(self, annex: Annex, number: int, ask: Ask) -> Annex:
         """Save the attempt, then make its call: never a call that the ledger does not know."""
         now = self.clock.now()
         try:
             annex = self.ledger.save(
-                transitions.with_attempt(annex, annex.launch_by(number), place, now)
+                transitions.with_attempt(annex, annex.launch_by(number), ask, now)
             )
         except Conflict:
             # Another function took this turn, or the annex is being stopped: plan anew.
@@ -224,8 +238,15 @@ class Reconciler:
                 "launch refused", annex_id=annex.annex_id, code=outcome.code, **_where(annex)
             )
         else:
-            self.journal.count("MachinesStarted", len(outcome))
-            self.journal.fact("machines started", annex_id=annex.annex_id, instances=list(outcome))
+            ids = [one for one, _ in outcome.machines]
+            self.journal.count("MachinesStarted", len(ids))
+            self.journal.fact(
+                "machines started",
+                annex_id=annex.annex_id,
+                instances=ids,
+                fleet=outcome.fleet_id,
+                refused=sorted({f"{no.where}: {no.code}" for no in outcome.refusals}),
+            )
         return self.change(annex, lambda a: transitions.with_outcome(a, client_token, outcome))
 
     def deliver(self, annex: Annex, token: str | None = None) -> Annex:
@@ -272,6 +293,6 @@ class Reconciler:
 def _where(annex: Annex) -> dict[str, object]:
     launch = annex.open_launch
     attempt = launch.unsettled if launch else None
-    if attempt is None:
+    if attempt is None or attempt.place is None:
         return {}
     return {"instance_type": attempt.place.instance_type, "zone": attempt.place.zone}

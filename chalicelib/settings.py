@@ -49,6 +49,11 @@ class Deployment:
         """The machines' role and profile."""
         return f"{self.name}-instance"
 
+    @property
+    def spot_fleet_role(self) -> str:
+        """The role that Spot Fleets act with."""
+        return f"{self.name}-spot-fleet"
+
     def function(self, part: str = "") -> str:
         """A function's name: `api` has no part of its own."""
         return f"{self.name}-dev-{part}" if part else f"{self.name}-dev"
@@ -72,6 +77,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     boot_limit_seconds: int = 1800
     vacate_seconds: int = 30
     unjoined_limit_seconds: int = 900
+    # What Spot Fleets act with; none in a deployment that was set up before there were any.
+    spot_fleet_role_arn: str = ""
+    # The EC2 key pairs that machines may be given; None are all.
+    key_names: tuple[str, ...] | None = None
 
 
 def read_settings(parameter: str, text: str) -> Settings:

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import transitions, views, wire
-from .admission import check_caps, check_idle, check_record, check_start
+from .admission import check_caps, check_idle, check_record, check_start, units
 from .asking import INLINE_BUDGET, RACES_BORNE, Asked
 from .errors import (
     AlreadyThere,
@@ -26,7 +26,7 @@ from .errors import (
     Unreadable,
 )
 from .first_configuration import first_configuration
-from .launching import late_token, next_place, notes
+from .launching import late_token, next_ask, notes
 from .launchspec import SpecMaker
 from .model import (
     Annex,
@@ -114,7 +114,7 @@ class Start:
             "machines asked for",
             annex_id=saved.annex_id,
             annex=saved.name,
-            count=request.count,
+            units=units(request),
             lease_expires_at=saved.lease_expires_at.isoformat(),
         )
         return saved
@@ -126,24 +126,27 @@ class Start:
         now = self.services.clock.now()
         before = self._before(asked, request, now)
         mine, _ = self.services.ledger.annexes(asked.caller)
-        check_caps(mine, before.annex_id if before else None, request.count, settings)
         annex = before or self._new(asked, request, now)
         lease = _asked_lease(request, now)
         if before is not None and request.idle_seconds is not None:
             ends = max(annex.lease_expires_at, lease or annex.lease_expires_at)
             check_idle(request.idle_seconds, ends - now)
+        spec = self._maker(settings).make(
+            request,
+            annex.annex_id,
+            annex.identity,
+            annex.config_key,
+            max(annex.lease_expires_at, lease or annex.lease_expires_at),
+            now,
+        )
+        more = spec.machines(units(request))
+        check_caps(mine, before.annex_id if before else None, more, settings)
         launch = Launch(
             request_id=asked.request_id,
             number=1 + max((one.number for one in annex.launches), default=0),
-            asked=request.count,
+            asked=units(request),
             opened_at=now,
-            spec=self._maker(settings).make(
-                request,
-                annex.annex_id,
-                annex.identity,
-                annex.config_key,
-                max(annex.lease_expires_at, lease or annex.lease_expires_at),
-            ),
+            spec=spec,
             lease_expires_at=lease if before else None,
             idle_seconds=request.idle_seconds if before else None,
         )
@@ -174,7 +177,7 @@ class Start:
         if not request.grow:
             raise AlreadyThere(
                 f"There is an annex {name} already, with machines: {len(annex.living)}. Ask for "
-                f"grow to add {request.count}.",
+                f"grow to add {units(request)}.",
                 annex=name,
             )
         if annex.written_generation == 0:
@@ -240,9 +243,9 @@ class Start:
         return wire.StartAnswer(
             annex=views.annex_view(annex, seen),
             asked=launch.asked,
-            started=len(launch.started),
+            started=launch.got,
             pending=not launch.closed,
-            notes=(*notes(launch), *troubles, *knocked),
+            notes=(*launch.spec.notes, *notes(launch), *troubles, *knocked),
         )
 
     def _seen(self, annex: Annex) -> list[Instance] | None:
@@ -259,11 +262,15 @@ class Start:
     ) -> wire.StartAnswer:
         annex = self._planned(asked, request)
         launch = annex.launches[-1]
-        place = next_place(launch)
-        if place is None:
+        ask = next_ask(launch)
+        if ask is None:
             raise BadRequest("There is no type and subnet to try.")
         attempt = Attempt(
-            f"rehearsal-{secrets.token_hex(8)}", place, launch.asked, self.services.clock.now()
+            f"rehearsal-{secrets.token_hex(8)}",
+            ask.place,
+            launch.asked,
+            self.services.clock.now(),
+            market=ask.market,
         )
         refusal = self.services.compute.rehearse(launch.spec, attempt)
         if refusal is not None:
@@ -274,7 +281,7 @@ class Start:
             asked=launch.asked,
             started=0,
             pending=False,
-            notes=tuple(knocked),
+            notes=(*launch.spec.notes, *knocked),
         )
 
     def _maker(self, settings: Settings) -> SpecMaker:

@@ -17,6 +17,8 @@ ANNEX_ID = "htcondor:AnnexId"
 OWNER = "htcondor:AnnexOwner"
 LEASE = "htcondor:LeaseExpiration"
 DEPLOYMENT = "htcondor:AnnexDeployment"
+# On a fleet's machines, whose ClientToken is the fleet's own business: the attempt's token.
+ATTEMPT = "htcondor:AnnexAttempt"
 DISPLAY_NAME = "Name"
 
 # EC2 User Guide, 'View tags ... using instance metadata': a key must consist of these, and be
@@ -25,7 +27,7 @@ _KEY = re.compile(r"[A-Za-z0-9+\-=.,_:@]{1,128}\Z")
 _RESERVED = ("htcondor:", "aws:")
 _VALUE_LENGTH = 256
 _MOST = 50  # tags on one resource
-_OURS = 6
+_OURS = 7
 
 
 def annex_tags(
@@ -52,9 +54,8 @@ def lease_of(tag: str | None) -> datetime | None:
 
 def check_user_tags(tags: Mapping[str, str]) -> None:
     """Refuse what would make every launch fail, or speak in our name. Raises BadRequest."""
+    check_reserved(tags)
     for key, value in tags.items():
-        if key.lower().startswith(_RESERVED):
-            raise BadRequest(f"The tag {key!r} is reserved: choose a key without its prefix.")
         if not _KEY.match(key) or key in (".", "..", "_index"):
             raise BadRequest(
                 f"The tag key {key!r} cannot be read through the instance's metadata service, and "
@@ -64,3 +65,10 @@ def check_user_tags(tags: Mapping[str, str]) -> None:
             raise BadRequest(f"The value of tag {key!r} is longer than {_VALUE_LENGTH} characters.")
     if len(tags) > _MOST - _OURS:
         raise BadRequest(f"EC2 takes {_MOST} tags at most, {_OURS} of them ours.")
+
+
+def check_reserved(tags: Mapping[str, str]) -> None:
+    """Refuse tags, on whatever they are, that speak in our name or AWS's. Raises BadRequest."""
+    for key in tags:
+        if key.lower().startswith(_RESERVED):
+            raise BadRequest(f"The tag {key!r} is reserved: choose a key without its prefix.")

@@ -10,13 +10,13 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .model import Annex, AnnexState, Attempt, Launch, Refusal
+from .model import Annex, AnnexState, Attempt, Launch, Refusal, Road
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from .model import InstanceId, Place
+    from .model import Ask, InstanceId, Launched
 
 TRANSITIONS: dict[AnnexState, frozenset[AnnexState]] = {
     AnnexState.LAUNCHING: frozenset({AnnexState.ACTIVE, AnnexState.TERMINATING}),
@@ -56,44 +56,75 @@ def configuration_written(annex: Annex, generation: int) -> Annex:
     return replace(annex, written_generation=max(generation, annex.written_generation))
 
 
-def with_attempt(annex: Annex, launch: Launch, place: Place, now: datetime) -> Annex:
+def with_attempt(annex: Annex, launch: Launch, ask: Ask, now: datetime) -> Annex:
     """Save what is about to be asked of EC2. The token is unique: annex, launch, attempt."""
     attempt = Attempt(
         client_token=f"{annex.annex_id}-{launch.number}-{len(launch.attempts)}",
-        place=place,
+        place=ask.place,
         count=launch.missing,
         called_at=now,
+        market=ask.market,
     )
     return _with_launch(annex, replace(launch, attempts=(*launch.attempts, attempt)))
 
 
-def with_machines(annex: Annex, client_token: str, instance_ids: Iterable[InstanceId]) -> Annex:
-    """Machines that a token is known to have started; the first makes the annex active.
+def with_machines(annex: Annex, client_token: str, machines: Mapping[InstanceId, int]) -> Annex:
+    """Machines that a token is known to have started, and their units; the first makes it active.
 
     A growing start's lease and idle time become the annex's with its first machine: a grow that
     starts nothing leaves the annex as it was.
     """
     launch, attempt = _by_token(annex, client_token)
-    new = tuple(one for one in dict.fromkeys(instance_ids) if one not in attempt.started)
+    new = {one: units for one, units in machines.items() if one not in attempt.started}
     if not new:
         return annex
-    grown = _with_attempt(launch, replace(attempt, started=(*attempt.started, *new)))
+    started = (*attempt.started, *new)
+    units = (*(attempt.units or (1,) * len(attempt.started)), *new.values())
+    if all(one == 1 for one in units):
+        units = ()
+    grown = _with_attempt(launch, replace(attempt, started=started, units=units))
     annex = _with_launch(annex, grown)
     if annex.state in (AnnexState.TERMINATING, AnnexState.TERMINATED):
         return annex
     return _adopt_terms(_move(annex, AnnexState.ACTIVE), launch)
 
 
-def with_outcome(
-    annex: Annex, client_token: str, outcome: tuple[InstanceId, ...] | Refusal
-) -> Annex:
+def with_outcome(annex: Annex, client_token: str, outcome: Launched | Refusal) -> Annex:
     """EC2 has answered an attempt: its machines, or a definite no."""
-    if not isinstance(outcome, Refusal):
-        annex = with_machines(annex, client_token, outcome)
-    launch, attempt = _by_token(annex, client_token)
-    refusal = outcome if isinstance(outcome, Refusal) else None
-    settled = replace(attempt, settled=True, refusal=attempt.refusal or refusal)
-    return _with_launch(annex, _with_attempt(launch, settled))
+    if isinstance(outcome, Refusal):
+        launch, attempt = _by_token(annex, client_token)
+        answered = replace(attempt, settled=True, refusal=attempt.refusal or outcome)
+    else:
+        annex = with_machines(annex, client_token, dict(outcome.machines))
+        launch, attempt = _by_token(annex, client_token)
+        answered = replace(
+            attempt,
+            settled=attempt.settled or outcome.final,
+            refusals=outcome.refusals or attempt.refusals,
+            fleet_id=outcome.fleet_id or attempt.fleet_id,
+        )
+    return _with_launch(annex, _with_attempt(launch, answered))
+
+
+def requests_cancelled(
+    annex: Annex, found: Mapping[str, tuple[Refusal, ...]], before: datetime
+) -> Annex:
+    """Spot Fleet requests that start nothing more: those found, and those asked for `before`.
+
+    `found` has by their tokens what EC2 said of machines that it did not start. A call that was
+    never answered may still be under way when it is not found.
+    """
+    for launch in annex.launches:
+        if launch.spec.road is not Road.SPOT_FLEET:
+            continue
+        for attempt in launch.attempts:
+            if attempt.client_token in found or attempt.called_at < before:
+                told = found.get(attempt.client_token) or attempt.refusals
+                done = _with_attempt(
+                    annex.launch_by(launch.number), replace(attempt, settled=True, refusals=told)
+                )
+                annex = _with_launch(annex, done)
+    return annex
 
 
 def close_launch(annex: Annex, number: int, note: str) -> Annex:
@@ -135,7 +166,7 @@ def _adopt_terms(annex: Annex, launch: Launch) -> Annex:
 
 def _close(launch: Launch, note: str) -> Launch:
     # Nothing of the request is ever sent again, and its large parts would fill the record.
-    spec = replace(launch.spec, user_data=b"", places=(), tags=())
+    spec = replace(launch.spec, user_data=b"", places=(), tags=(), spot_fleet=None)
     return replace(launch, closed=note, spec=spec)
 
 

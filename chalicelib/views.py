@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import wire
 from .iso import iso
-from .launching import notes, requested
+from .launching import notes, requested, unit
 from .model import Annex, AnnexState, InstanceState
 
 if TYPE_CHECKING:
@@ -22,15 +22,19 @@ def annex_view(
     """The whole annex. Machines that EC2 does not show yet are shown as the ledger has them."""
     told = reports or {}
     shown = {one.instance_id for one in seen}
-    instances = [instance_view(one, told.get(one.instance_id)) for one in seen]
+    units = annex.units
+    instances = [
+        instance_view(one, told.get(one.instance_id), units.get(one.instance_id, 1)) for one in seen
+    ]
     instances += [
         wire.InstanceView(
             instance_id=instance_id,
-            instance_type=attempt.place.instance_type,
-            zone=attempt.place.zone,
-            lifecycle="on-demand",
+            instance_type=attempt.place.instance_type if attempt.place else "",
+            zone=attempt.place.zone if attempt.place else "",
+            lifecycle=attempt.market,
             state=InstanceState.PENDING,
             launched_at=iso(attempt.called_at),
+            units=units[instance_id],
         )
         for attempt in annex.attempts
         for instance_id in attempt.started
@@ -45,6 +49,8 @@ def annex_view(
         lease_expires_at=iso(annex.lease_expires_at),
         idle_seconds=annex.idle_seconds,
         requested=requested(annex),
+        started=sum(launch.got for launch in annex.launches),
+        unit=unit(annex),
         reason=reason(annex),
         instances=tuple(sorted(instances, key=lambda one: (one.launched_at, one.instance_id))),
     )
@@ -61,12 +67,13 @@ def annex_summary(annex: Annex, seen: Sequence[Instance]) -> wire.AnnexSummary:
         lease_expires_at=iso(annex.lease_expires_at),
         idle_seconds=annex.idle_seconds,
         requested=requested(annex),
+        unit=unit(annex),
         reason=reason(annex),
         instance_counts=dict(Counter(str(one.state) for one in seen)),
     )
 
 
-def instance_view(instance: Instance, report: Report | None) -> wire.InstanceView:
+def instance_view(instance: Instance, report: Report | None, units: int) -> wire.InstanceView:
     """One machine: EC2's state, and its own last word."""
     return wire.InstanceView(
         instance_id=instance.instance_id,
@@ -78,6 +85,7 @@ def instance_view(instance: Instance, report: Report | None) -> wire.InstanceVie
         private_dns_name=instance.private_dns_name,
         phase=report.phase if report else "",
         reason=_why(instance, report),
+        units=units,
     )
 
 
@@ -90,7 +98,9 @@ def reason(annex: Annex) -> str:
         return ""
     if not launch.closed and not launch.attempts:
         return "about to ask EC2 for machines"
-    return " ".join(notes(launch)) or f"waiting for {launch.missing} of {launch.asked} machines"
+    return (
+        " ".join(notes(launch)) or f"waiting for {launch.missing} of {launch.asked} {unit(annex)}s"
+    )
 
 
 def _why(instance: Instance, report: Report | None) -> str:

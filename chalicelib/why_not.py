@@ -30,7 +30,7 @@ _ENDING = (AnnexState.TERMINATING, AnnexState.TERMINATED)
 
 def why_not(annex: Annex, launch: Launch) -> AnnexError:
     """An error to be raised; its class says what kind of no it was."""
-    refusals = [one.refusal for one in launch.attempts if one.refusal is not None]
+    refusals = launch.refusals
     told = " ".join(notes(replace(launch, closed="")))
     if not refusals:
         if annex.state in _ENDING and annex.reason:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -50,8 +50,21 @@ class AdminKey(Struct, frozen=True, forbid_unknown_fields=True):
         return f"AdminKey({self.key_name!r})"  # the key itself is never shown
 
 
+class Requirements(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Types by what they have; the upper ends are included, and None is no limit."""
+
+    cpus_min: Annotated[int, Meta(ge=1, le=1024)] = 1
+    cpus_max: Annotated[int, Meta(ge=1, le=1024)] | None = None
+    memory_mib_min: Annotated[int, Meta(ge=1, le=33_554_432)] = 1
+    memory_mib_max: Annotated[int, Meta(ge=1, le=33_554_432)] | None = None
+
+
 class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Start an annex, or with `grow` add machines to a live one.
+
+    Either `count` machines are asked for or `slots`: units of one vCPU each, or of the
+    WeightedCapacity in `spot_fleet_config`, the user's own SpotFleetRequestConfig as JSON text,
+    which then says all about image, types and network. `max_price` is in USD per hour and unit.
 
     `duration_seconds` and `idle_seconds` may be left out only when growing: the annex's lease and
     idle time stay as they are. `user_data` is base64. `token` and `admin` are secrets.
@@ -59,13 +72,19 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     request_id: RequestId
     name: Name
-    count: Count
+    count: Count | None = None
+    slots: Count | None = None
     duration_seconds: Seconds | None = None
     idle_seconds: Seconds | None = None
     retire_seconds: Annotated[int, Meta(ge=0, le=86400)] = 300
     instance_types: Annotated[
         tuple[Annotated[str, Meta(max_length=32)], ...], Meta(max_length=20)
     ] = ()
+    requirements: Requirements | None = None
+    market: Literal["on-demand", "spot"] = "on-demand"
+    max_price: Annotated[str, Meta(pattern=r"^[0-9]{1,4}(\.[0-9]{1,6})?\Z")] | None = None
+    fallback: Literal["on-demand"] | None = None
+    spot_fleet_config: Annotated[str, Meta(max_length=200_000)] | None = None
     ami_id: Annotated[str, Meta(pattern=r"^ami-[0-9a-f]{8,17}\Z")] | None = None
     identity: Identity
     owners: Annotated[tuple[Identity, ...], Meta(max_length=50)] = ()
@@ -113,10 +132,14 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     private_dns_name: str = ""
     phase: str = ""
     reason: str = ""
+    units: int = 1  # slots that it counts for, in an annex of slots
 
 
 class AnnexView(Struct, frozen=True, kw_only=True):
-    """One annex as ledger and EC2 have it; `state` is one of `model.AnnexState`'s words."""
+    """One annex as ledger and EC2 have it; `state` is one of `model.AnnexState`'s words.
+
+    `requested` and `started` count in `unit`s.
+    """
 
     name: str
     annex_id: str
@@ -126,6 +149,8 @@ class AnnexView(Struct, frozen=True, kw_only=True):
     lease_expires_at: str
     idle_seconds: int
     requested: int
+    started: int = 0
+    unit: str = "machine"  # or "slot"
     reason: str = ""
     instances: tuple[InstanceView, ...] = ()
 
@@ -141,6 +166,7 @@ class AnnexSummary(Struct, frozen=True, kw_only=True):
     lease_expires_at: str
     idle_seconds: int
     requested: int
+    unit: str = "machine"
     reason: str = ""
     instance_counts: dict[str, int] = {}
 
@@ -152,7 +178,7 @@ class AnnexList(Struct, frozen=True):
 
 
 class StartAnswer(Struct, frozen=True, kw_only=True):
-    """`started` of `asked` machines; `pending` says that the sweep goes on trying.
+    """`started` of `asked` units (`annex.unit`); `pending` says that the sweep goes on trying.
 
     `notes` are sentences for the user: which type or zone had nothing, what the check of the pool's
     ports from AWS found. On a dry run `annex` is what would have been made, and nothing was.

@@ -31,3 +31,10 @@ def pytest_runtest_makereport(
         report.outcome = "failed"
         report.longrepr = f"{item.nodeid} was skipped, and CI skips nothing: {report.longrepr}"
     return report
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Print what tests counted (`record_property`), from whichever process they ran in."""
+    for report in terminalreporter.stats.get("passed", []):
+        for what, count in getattr(report, "user_properties", []):
+            terminalreporter.write_line(f"{what}: {count}")

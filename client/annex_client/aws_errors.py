@@ -10,7 +10,7 @@ from annex_client.errors import AwsTrouble, Refused
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
+DENIED = ("AccessDenied", "AccessDeniedException", "UnauthorizedOperation", "AuthorizationError")
 _BAD_KEYS = (
     *("InvalidClientTokenId", "UnrecognizedClientException", "AuthFailure", "InvalidAccessKeyId"),
     *("SignatureDoesNotMatch", "ExpiredToken", "ExpiredTokenException", "RequestExpired"),
@@ -32,7 +32,7 @@ def translated(doing: str, region: str) -> Iterator[None]:
     except problems.ClientError as error:
         told = error.response.get("Error", {})
         code, message = told.get("Code", "unknown"), told.get("Message", "")
-        if code in _DENIED:
+        if code in DENIED:
             raise Refused(
                 f"AWS does not allow it, while {doing}: {error.operation_name} was denied"
                 f" ({message}).  Use an AWS user or role that administers the account.",

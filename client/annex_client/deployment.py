@@ -34,6 +34,7 @@ SETTINGS = {
     "boot_limit_seconds": "BootLimitSeconds",
     "vacate_seconds": "VacateSeconds",
     "unjoined_limit_seconds": "UnjoinedLimitSeconds",
+    "key_names": "KeyNames",
 }
 
 

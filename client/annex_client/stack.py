@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 _FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
 # A list may come back in another form than it was given in.
 _LISTS = ("Subnets",)
-_WORDS = ("DefaultInstanceType", "ImageParameter")
+_WORDS = ("DefaultInstanceType", "ImageParameter", "KeyNames")
 
 
 def template() -> str:
@@ -42,7 +42,18 @@ def assignments(given: Iterable[str]) -> dict[str, str]:
         if parameter not in _WORDS and not value.strip().isdigit():
             raise BadInput(f"{key} is a whole number (of seconds, machines or GiB), not {value!r}.")
         found[parameter] = value.strip()
+        if parameter == "KeyNames":
+            found[parameter] = _key_names(value)
     return found
+
+
+def _key_names(value: str) -> str:
+    """A list with commas, as it goes into the settings' JSON."""
+    if '"' in value or "\\" in value:
+        raise BadInput(
+            "key_names takes names of EC2 key pairs with commas, without quotes; or '*'."
+        )
+    return ",".join(name.strip() for name in value.split(","))
 
 
 class Stack:

@@ -124,6 +124,9 @@ def test_setup_makes_everything_the_control_plane_needs(aws: World) -> None:
     assert settings["max_lease_seconds"] == 604800
     assert settings["unjoined_limit_seconds"] == 900
     assert settings["root_volume_gib"] == 20
+    fleet_role = boto3.client("iam").get_role(RoleName="htcondor-annex-spot-fleet")["Role"]
+    assert settings["spot_fleet_role_arn"] == fleet_role["Arn"]
+    assert settings["key_names"] is None
     url = boto3.client("ssm").get_parameter(Name="/htcondor-annex/api-url")["Parameter"]["Value"]
     assert url == f"https://{api_id}.execute-api.us-east-1.amazonaws.com/api"
     table = boto3.client("dynamodb").describe_table(TableName="htcondor-annex-ledger")["Table"]
@@ -142,6 +145,28 @@ def test_setup_makes_everything_the_control_plane_needs(aws: World) -> None:
     assert (sweep["MaximumRetryAttempts"], sweep["MaximumEventAgeInSeconds"]) == (0, 60)
     groups = boto3.client("logs").describe_log_groups()["logGroups"]
     assert {group["retentionInDays"] for group in groups} == {30}
+
+
+def test_setup_makes_the_service_linked_roles_of_spot_once(aws: World) -> None:
+    deploy()
+    iam = boto3.client("iam")
+    for _ in range(2):
+        assert aws.annex_client("setup").status == Exit.DONE
+        roles = iam.list_roles(PathPrefix="/aws-service-role/")["Roles"]
+        assert {role["Path"].split("/")[2] for role in roles} == {
+            "spot.amazonaws.com",
+            "ec2fleet.amazonaws.com",
+            "spotfleet.amazonaws.com",
+        }
+
+
+def test_key_pairs_may_be_limited(aws: World) -> None:
+    deploy()
+    for given, expected in (("laptop,desk", ["laptop", "desk"]), ("*", None)):
+        done = aws.annex_client("setup", "--set", f"key_names={given}")
+        assert done.status == Exit.DONE
+        parameter = boto3.client("ssm").get_parameter(Name="/htcondor-annex/settings")
+        assert json.loads(parameter["Parameter"]["Value"])["key_names"] == expected
 
 
 def test_setup_writes_the_macros_that_the_tutorial_looks_for(aws: World) -> None:

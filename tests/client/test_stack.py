@@ -79,7 +79,7 @@ def test_the_ledger_is_protected(template: dict[str, Any]) -> None:
 def test_machines_may_read_one_folder_and_write_one_report_and_nothing_else(
     template: dict[str, Any],
 ) -> None:
-    role = resource(template, "AWS::IAM::Role")
+    role = template["Resources"]["InstanceRole"]["Properties"]
     assert "ManagedPolicyArns" not in role
     [policy] = role["Policies"]
     allowed = {
@@ -87,6 +87,22 @@ def test_machines_may_read_one_folder_and_write_one_report_and_nothing_else(
         for s in policy["PolicyDocument"]["Statement"]
     }
     assert allowed == {("s3:GetObject", "/config/*"), ("s3:PutObject", "/reports/${!aws:userid}")}
+
+
+def test_spot_fleets_may_hand_machines_their_own_role_and_no_other(
+    template: dict[str, Any],
+) -> None:
+    role = template["Resources"]["SpotFleetRole"]["Properties"]
+    [trust] = role["AssumeRolePolicyDocument"]["Statement"]
+    assert trust["Principal"] == {"Service": "spotfleet.amazonaws.com"}
+    [policy] = role["Policies"]
+    assert policy["PolicyDocument"]["Statement"] == [
+        {
+            "Effect": "Deny",
+            "Action": "iam:PassRole",
+            "NotResource": {"GetAtt": "InstanceRole.Arn"},
+        }
+    ]
 
 
 def test_nothing_comes_in(template: dict[str, Any]) -> None:
@@ -149,6 +165,12 @@ def test_the_settings_are_all_there_and_each_can_be_set(template: dict[str, Any]
 def test_assignments_become_parameters() -> None:
     found = stack.assignments(["max_lease_seconds=3600", "default_instance_type=c7i.large"])
     assert found == {"MaxLeaseSeconds": "3600", "DefaultInstanceType": "c7i.large"}
+
+
+def test_key_names_are_a_list_with_commas() -> None:
+    assert stack.assignments(["key_names=laptop, desk"]) == {"KeyNames": "laptop,desk"}
+    with pytest.raises(BadInput, match="key_names"):
+        stack.assignments(['key_names="laptop"'])
 
 
 @pytest.mark.parametrize("text", ["max_lease_seconds", "x=1", "max_lease_seconds=-1", "=1"])

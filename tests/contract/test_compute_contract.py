@@ -70,7 +70,7 @@ class Bench:
     def launch(self, token: str, annex_id: str = "annex-1", count: int = 1) -> list[InstanceId]:
         outcome = self.compute.launch(self.spec(annex_id), self.attempt(token, count))
         assert not isinstance(outcome, Refusal), outcome
-        return list(outcome)
+        return [instance_id for instance_id, _ in outcome.machines]
 
     def one(self, instance_id: InstanceId) -> Instance:
         found = self.compute.instance(instance_id)

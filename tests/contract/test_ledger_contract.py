@@ -16,10 +16,13 @@ from chalicelib.model import (
     AnnexId,
     AnnexName,
     AnnexState,
+    Ask,
     CallerId,
     InstanceId,
     Launch,
+    Launched,
     LaunchSpec,
+    Market,
     Place,
     Refusal,
     RefusalKind,
@@ -84,9 +87,11 @@ def record(one: Annex, request_id: str = "1") -> RequestRecord:
 
 def test_what_is_recorded_is_read_back_whole(ledger: Ledger) -> None:
     created = ledger.create(annex(), record(annex()), 0)
-    tried = transitions.with_attempt(created, created.launches[0], PLACE, NOW)
+    tried = transitions.with_attempt(
+        created, created.launches[0], Ask(PLACE, Market.ON_DEMAND), NOW
+    )
     token = tried.attempts[0].client_token
-    settled = transitions.with_outcome(tried, token, (InstanceId("i-1"),))
+    settled = transitions.with_outcome(tried, token, Launched(((InstanceId("i-1"), 1),)))
     saved = ledger.save(settled)
     assert ledger.get(created.annex_id) == saved
     assert ledger.find(AnnexName("foo")) == saved
@@ -95,7 +100,9 @@ def test_what_is_recorded_is_read_back_whole(ledger: Ledger) -> None:
 
 def test_refusals_survive_the_way_to_the_table_and_back(ledger: Ledger) -> None:
     created = ledger.create(annex(), record(annex()), 0)
-    tried = transitions.with_attempt(created, created.launches[0], PLACE, NOW)
+    tried = transitions.with_attempt(
+        created, created.launches[0], Ask(PLACE, Market.ON_DEMAND), NOW
+    )
     no = Refusal(RefusalKind.QUOTA, "VcpuLimitExceeded", "no")
     saved = ledger.save(transitions.with_outcome(tried, tried.attempts[0].client_token, no))
     assert ledger.get(created.annex_id) == saved

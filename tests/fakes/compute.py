@@ -7,18 +7,29 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from chalicelib.iso import iso, moment
-from chalicelib.model import AnnexId, Instance, InstanceId, InstanceState, Refusal, RefusalKind
-from chalicelib.tags import ANNEX_ID, DEPLOYMENT, LEASE
+from chalicelib.model import (
+    AnnexId,
+    Instance,
+    InstanceId,
+    InstanceState,
+    Launched,
+    Market,
+    Refusal,
+    RefusalKind,
+    Road,
+)
+from chalicelib.tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from chalicelib.model import Attempt, LaunchSpec
+    from chalicelib.model import Annex, Attempt, LaunchSpec, Place
     from chalicelib.ports import Clock
 
 _BOOT = timedelta(seconds=20)
 _SHUTDOWN = timedelta(seconds=30)
+_SPOT_FLEET = timedelta(seconds=15)  # from the request to its machines
 
 
 @dataclass
@@ -29,6 +40,18 @@ class Machine:
     tags: dict[str, str]
     history: list[InstanceState] = field(default_factory=list)
     changed_at: datetime | None = None
+
+
+@dataclass
+class SpotRequest:
+    """A Spot Fleet request; `done` when it starts nothing more."""
+
+    spec: LaunchSpec
+    attempt: Attempt
+    made_at: datetime
+    done: bool = False
+    machines: tuple[InstanceId, ...] = ()
+    refusals: tuple[Refusal, ...] = ()
 
 
 class FakeCompute:
@@ -42,40 +65,97 @@ class FakeCompute:
         self.refusals: dict[str, Refusal] = {}  # by instance type
         self.protected: set[InstanceId] = set()
         self.visible_after = timedelta(0)
-        self._tokens: dict[tuple[str, str], tuple[object, tuple[InstanceId, ...]]] = {}
+        self.spot_refusals: dict[str, Refusal] = {}  # the same, for spot alone
+        self.templates: set[AnnexId] = set()
+        self.requests: dict[str, SpotRequest] = {}
+        self._tokens: dict[tuple[str, str], tuple[object, Launched]] = {}
         self.launches: list[tuple[InstanceId, ...]] = []
 
     # The port
 
-    def launch(self, spec: LaunchSpec, attempt: Attempt) -> tuple[InstanceId, ...] | Refusal:
+    def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         # Client tokens are per zone, and a changed parameter is an error (EC2, 'Idempotency').
-        key = (attempt.place.zone, attempt.client_token)
+        key = (attempt.place.zone if attempt.place else "", attempt.client_token)
         asked = (spec, attempt.place, attempt.count)
         if key in self._tokens:
-            before, ids = self._tokens[key]
+            before, answer = self._tokens[key]
             if before != asked:
                 return Refusal(RefusalKind.SPENT, "IdempotentParameterMismatch", "changed")
-            states = {self._now(self.machines[one]).state for one in ids}
-            if states <= {InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED}:
+            states = {self._now(self.machines[one]).state for one, _ in answer.machines}
+            gone = {InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED}
+            if spec.road is Road.RUN_INSTANCES and states <= gone:
                 return Refusal(RefusalKind.SPENT, "IdempotentInstanceTerminated", "terminated")
-            return ids
-        refusal = self._refusal(attempt)
-        if refusal is not None:
-            return refusal
-        where = (attempt.place.instance_type, attempt.place.zone)
-        count = min(attempt.count, self.free.get(where, attempt.count))
-        if where in self.free:
-            self.free[where] -= count
-        ids = tuple(self._start(spec, attempt) for _ in range(count))
-        self._tokens[key] = (asked, ids)
-        self.launches.append(ids)
-        return ids
+            return answer
+        outcome = self._launch(spec, attempt)
+        if isinstance(outcome, Launched):
+            self._tokens[key] = (asked, outcome)
+            self.launches.append(tuple(one for one, _ in outcome.machines))
+        return outcome
+
+    def _launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
+        if spec.road is not Road.RUN_INSTANCES:
+            self.templates.add(AnnexId(dict(spec.tags)[ANNEX_ID]))
+        if spec.road is Road.SPOT_FLEET:
+            fleet_id = f"sfr-{len(self.requests)}"
+            self.requests[fleet_id] = SpotRequest(spec, attempt, self._clock.now())
+            return Launched((), fleet_id=fleet_id, final=False)
+        if attempt.place is not None:
+            refusal = self._refusal(attempt.place, attempt.market)
+            if refusal is not None:
+                return refusal
+        return self._give(spec, attempt)
+
+    def _give(self, spec: LaunchSpec, attempt: Attempt, fleet_id: str = "") -> Launched:
+        """Machines, place after place, until there are enough units."""
+        places = (attempt.place,) if attempt.place else spec.places
+        given: list[tuple[InstanceId, int]] = []
+        refusals = []
+        for place in places:
+            refusal = self._refusal(place, attempt.market)
+            if refusal is not None:
+                where = f"{place.instance_type} in {place.zone}"
+                refusals.append(replace(refusal, where=where))
+                continue
+            pool = (place.instance_type, place.zone)
+            units = spec.units(place.instance_type)
+            while sum(one for _, one in given) < attempt.count and self.free.get(pool, 1) > 0:
+                if pool in self.free:
+                    self.free[pool] -= 1
+                given.append((self._start(spec, attempt, place), units))
+        if attempt.place is None and not fleet_id:
+            fleet_id = f"fleet-{attempt.client_token}"
+        return Launched(tuple(given), tuple(refusals), fleet_id)
+
+    def _fulfil(self) -> None:
+        """What EC2 does about Spot Fleet requests when nobody looks."""
+        for one in self.requests.values():
+            if not one.done and self._clock.now() >= one.made_at + _SPOT_FLEET:
+                one.done = True
+                given = self._give(one.spec, one.attempt, "sfr")
+                one.machines = tuple(machine for machine, _ in given.machines)
+                one.refusals = given.refusals
+
+    def cancel_requests(
+        self, annex_id: AnnexId, known: Sequence[str], *, terminate: bool
+    ) -> dict[str, tuple[Refusal, ...]]:
+        self._fulfil()
+        found = {}
+        for fleet_id, one in self.requests.items():
+            if fleet_id in known or dict(one.spec.tags)[ANNEX_ID] == annex_id:
+                one.done = True
+                found[one.attempt.client_token] = one.refusals
+                for machine in one.machines if terminate else ():
+                    self.become(machine, InstanceState.SHUTTING_DOWN)
+        return found
+
+    def clear(self, annex: Annex) -> None:
+        self.templates.discard(annex.annex_id)
 
     def rehearse(self, spec: LaunchSpec, attempt: Attempt) -> Refusal | None:
-        del spec
-        return self._refusal(attempt)
+        return self._refusal(attempt.place or spec.places[0], attempt.market)
 
     def instances(self, annex_id: AnnexId | None = None) -> list[Instance]:
+        self._fulfil()
         now = self._clock.now()
         return [
             self._now(one)
@@ -120,6 +200,7 @@ class FakeCompute:
 
     def running(self, annex_id: AnnexId | None = None) -> list[Instance]:
         """Machines that cost money, whether EC2 shows them or not."""
+        self._fulfil()
         return [
             self._now(one)
             for one in self.machines.values()
@@ -141,24 +222,27 @@ class FakeCompute:
         )
         return instance_id
 
-    def _start(self, spec: LaunchSpec, attempt: Attempt) -> InstanceId:
-        instance_id = self.stranger(dict(spec.tags))
+    def _start(self, spec: LaunchSpec, attempt: Attempt, place: Place) -> InstanceId:
+        tags = dict(spec.tags)
+        if attempt.place is None:
+            tags[ATTEMPT] = attempt.client_token
+        instance_id = self.stranger(tags)
         machine = self.machines[instance_id]
         machine.instance = replace(
             machine.instance,
-            instance_type=attempt.place.instance_type,
-            zone=attempt.place.zone,
+            instance_type=place.instance_type,
+            zone=place.zone,
             client_token=attempt.client_token,
+            lifecycle=attempt.market,
             private_dns_name=f"ip-10-0-0-{len(self.machines)}.ec2.internal",
         )
         return instance_id
 
-    def _refusal(self, attempt: Attempt) -> Refusal | None:
-        refusal = self.refusals.get(attempt.place.instance_type)
-        if (
-            refusal is None
-            and self.free.get((attempt.place.instance_type, attempt.place.zone), 1) < 1
-        ):
+    def _refusal(self, place: Place, market: Market) -> Refusal | None:
+        refusal = self.refusals.get(place.instance_type)
+        if refusal is None and market is Market.SPOT:
+            refusal = self.spot_refusals.get(place.instance_type)
+        if refusal is None and self.free.get((place.instance_type, place.zone), 1) < 1:
             refusal = Refusal(
                 RefusalKind.CAPACITY, "InsufficientInstanceCapacity", "There is no capacity"
             )

@@ -17,12 +17,13 @@ from .configs import FakeConfigs
 from .faults import Faults, Watched
 from .ledger import FakeLedger
 from .leftovers import FakeLeftovers
+from .spot_fleets import ROLE, templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chalicelib.configuration import Configuration
-    from chalicelib.model import Annex, SweepState
+    from chalicelib.model import Annex, Requirements, SweepState
 
 ALICE, BOB = "AIDAALICE", "AIDABOB"
 
@@ -68,6 +69,9 @@ class FakeCatalog:
             "/image/amd64": "ami-0123456789abcdef0",
             "/image/arm64": "ami-0123456789abcdef1",
         }
+        self.templates: dict[tuple[str, str], Mapping[str, Any]] = {
+            ("mine", "1"): {"ImageId": "ami-0123456789abcdef0", "InstanceType": "m7i.large"}
+        }
         self.networks = {
             "subnet-0000000a": Subnet("subnet-0000000a", "us-east-1a", "public"),
             "subnet-0000000b": Subnet("subnet-0000000b", "us-east-1b", "nat"),
@@ -77,8 +81,26 @@ class FakeCatalog:
     def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
         return {one: self.types[one] for one in instance_types if one in self.types}
 
+    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
+        sizes = {"large": 2, "xlarge": 4}
+        return {one: sizes[one.split(".")[1]] for one in instance_types if one in self.types}
+
+    def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
+        low, high = requirements.cpus
+        vcpus = self.vcpus(list(self.types))
+        return [
+            one
+            for one, architectures in self.types.items()
+            if architecture in architectures and low <= vcpus[one] <= (high or 1024)
+        ]
+
     def image(self, image_id: str) -> Image | None:
         return self.images.get(image_id)
+
+    def launch_template(
+        self, *, template_id: str = "", name: str = "", version: str
+    ) -> Mapping[str, Any] | None:
+        return self.templates.get((template_id or name, version))
 
     def published_image(self, parameter: str) -> str:
         return self.published[parameter]
@@ -107,6 +129,7 @@ class FakeInventory:
         self.missing: list[str] = []
         self.profile: tuple[str, str] | None = ("arn:profile", "AROAROLE")
         self.rules: int | None = 0
+        self.missing_role = ""
 
     def missing_functions(self, names: Sequence[str]) -> Sequence[str]:
         return [one for one in names if one in self.missing]
@@ -114,6 +137,9 @@ class FakeInventory:
     def instance_profile(self, name: str) -> tuple[str, str] | None:
         del name
         return self.profile
+
+    def missing_roles(self, names: Sequence[str]) -> Sequence[str]:
+        return [one for one in names if one == self.missing_role]
 
     def ingress_rules(self, security_group: str) -> int | None:
         del security_group
@@ -148,6 +174,7 @@ SETTINGS = Settings(
     instance_profile_arn="arn:profile",
     instance_role_id="AROAROLE",
     image_parameter="/image/{arch}",
+    spot_fleet_role_arn=ROLE,
     max_lease_seconds=86400,
     max_instances_per_annex=10,
     max_instances_per_owner=15,
@@ -213,6 +240,11 @@ class World:
             **changes,
         }
         return {key: value for key, value in body.items() if value is not None}
+
+    def spot_fleet(self, slots: int = 3, **config: Any) -> dict[str, Any]:
+        """The fields of a request for a Spot Fleet of the launch template `mine`."""
+        asked = templates({"SubnetId": "subnet-0000000a"}, **config)
+        return {"count": None, "slots": slots, "spot_fleet_config": json.dumps(asked)}
 
     def post(self, body: Mapping[str, Any], caller: str = ALICE) -> HttpAnswer:
         """POST /annexes."""

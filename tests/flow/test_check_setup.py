@@ -44,6 +44,14 @@ def no_profile(world: World) -> None:
     world.inventory.profile = None
 
 
+def no_service_role(world: World) -> None:
+    world.inventory.missing_role = "AWSServiceRoleForEC2SpotFleet"
+
+
+def no_fleet_role(world: World) -> None:
+    world.set(spot_fleet_role_arn="")
+
+
 def open_group(world: World) -> None:
     world.inventory.rules = 2
 
@@ -79,6 +87,8 @@ def sweep_late(world: World) -> None:
     [
         (no_functions, "Lambda functions", "htcondor-annex-dev-sweep"),
         (no_profile, "instance profile", "setup"),
+        (no_service_role, "roles for spot", "AWSServiceRoleForEC2SpotFleet"),
+        (no_fleet_role, "roles for spot", "not the one in the settings"),
         (open_group, "security group", "lets something in"),
         (no_group, "security group", "setup"),
         (no_way_out, "network", "subnet-0000000c"),
@@ -109,6 +119,7 @@ def test_missing_settings_spoil_no_other_look(world: World) -> None:
     object.__setattr__(world.services, "settings", settings)
     assert set(look(world)) == {
         "instance profile",
+        "roles for spot",
         "security group",
         "network",
         "launch permission",

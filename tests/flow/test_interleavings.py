@@ -25,7 +25,9 @@ names = st.sampled_from(NAMES)
 def _act(world: World, what: str, name: str) -> None:
     acts: dict[str, Callable[[], object]] = {
         "start": lambda: world.start(name, count=2),
+        "start spot": lambda: world.start(name, count=2, market="spot", fallback="on-demand"),
         "grow": lambda: world.grow(name, count=1),
+        "grow slots": lambda: world.grow(name, count=None, slots=4),
         "grow with a lease": lambda: world.grow(name, count=1, duration_seconds=7200),
         "renew": lambda: world.renew(name, seconds=5400),
         "shorten": lambda: world.renew(name, seconds=300, shorten=True),
@@ -37,7 +39,10 @@ def _act(world: World, what: str, name: str) -> None:
 
 
 acts = st.sampled_from(
-    ["start", "grow", "grow with a lease", "renew", "shorten", "stop", "sweep", "nothing"]
+    [
+        *("start", "start spot", "grow", "grow slots", "grow with a lease"),
+        *("renew", "shorten", "stop", "sweep", "nothing"),
+    ]
 )
 
 
@@ -117,7 +122,8 @@ class Interleavings(RuleBasedStateMachine):
                     for one in self.world.compute.machines.values()
                     if one.instance.client_token in tokens
                 ]
-                assert len(launched) <= launch.asked
+                units = (launch.spec.units(one.instance.instance_type) for one in launched)
+                assert sum(units) <= launch.asked
 
     @invariant()
     def caps_hold(self) -> None:

@@ -69,7 +69,8 @@ def test_no_policy_says_everything(name: str) -> None:
         assert statement["Effect"] == "Allow"
         assert not any("*" in action for action in statement["Action"])
         if statement["Resource"] == "*":
-            assert all(action.startswith("ec2:Describe") for action in statement["Action"])
+            read = ("ec2:Describe", "ec2:Get")
+            assert all(action.startswith(read) for action in statement["Action"])
 
 
 def statements(name: str, action: str) -> list[dict[str, Any]]:
@@ -89,9 +90,39 @@ def test_machines_are_launched_with_their_tag_and_one_role(name: str) -> None:
     assert [one["Condition"] for one in launched] == [
         {"StringEquals": {f"aws:RequestTag/{TAG}": "htcondor-annex"}}
     ]
-    (handed,) = statements(name, "iam:PassRole")
-    assert handed["Resource"].endswith(":role/htcondor-annex-instance")
-    assert handed["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
+    assert [one["Condition"] for one in statements(name, "ec2:CreateLaunchTemplate")] == [
+        {"StringEquals": {f"aws:RequestTag/{TAG}": "htcondor-annex"}}
+    ]
+    handed = {
+        one["Resource"].rpartition("/")[2]: one["Condition"]["StringEquals"]
+        for one in statements(name, "iam:PassRole")
+    }
+    assert handed == {
+        "htcondor-annex-instance": {"iam:PassedToService": "ec2.amazonaws.com"},
+        "htcondor-annex-spot-fleet": {"iam:PassedToService": "spotfleet.amazonaws.com"},
+    }
+
+
+@pytest.mark.parametrize("name", ["api", "sweep"])
+def test_spot_fleets_are_requested_with_the_tag_and_from_templates_with_it(name: str) -> None:
+    conditions = {
+        kind: [
+            one["Condition"]
+            for one in statements(name, "ec2:RequestSpotFleet")
+            if f":{kind}/" in str(one["Resource"])
+        ]
+        for kind in ("spot-fleet-request", "launch-template")
+    }
+    assert conditions == {
+        "spot-fleet-request": [{"StringEquals": {f"aws:RequestTag/{TAG}": "htcondor-annex"}}],
+        "launch-template": [{"StringEquals": {f"aws:ResourceTag/{TAG}": "htcondor-annex"}}],
+    }
+
+
+@pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
+def test_spot_fleets_are_cancelled_by_their_tag_alone(name: str) -> None:
+    (cancelled,) = statements(name, "ec2:CancelSpotFleetRequests")
+    assert cancelled["Condition"] == {"StringEquals": {f"aws:ResourceTag/{TAG}": "htcondor-annex"}}
 
 
 def test_events_launch_nothing() -> None:

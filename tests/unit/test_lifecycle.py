@@ -16,6 +16,7 @@ from chalicelib.lifecycle import (
     Adopt,
     BeginEnding,
     Call,
+    CancelRequests,
     CloseLaunch,
     Finish,
     RecordEnded,
@@ -30,16 +31,20 @@ from chalicelib.model import (
     AnnexId,
     AnnexName,
     AnnexState,
+    Ask,
     CallerId,
     Instance,
     InstanceId,
     InstanceState,
     Launch,
+    Launched,
     LaunchSpec,
+    Market,
     Place,
     Refusal,
     RefusalKind,
     RequestId,
+    Road,
 )
 
 if TYPE_CHECKING:
@@ -80,11 +85,12 @@ def annex(**changes: object) -> Annex:
 
 
 def tried(one: Annex, place: Place = A, at: datetime = NOW) -> Annex:
-    return transitions.with_attempt(one, one.launches[0], place, at)
+    return transitions.with_attempt(one, one.launches[0], Ask(place, Market.ON_DEMAND), at)
 
 
 def answered(one: Annex, outcome: tuple[InstanceId, ...] | Refusal) -> Annex:
-    return transitions.with_outcome(one, one.attempts[-1].client_token, outcome)
+    answer = outcome if isinstance(outcome, Refusal) else Launched(tuple((i, 1) for i in outcome))
+    return transitions.with_outcome(one, one.attempts[-1].client_token, answer)
 
 
 def active(*ids: InstanceId) -> Annex:
@@ -108,6 +114,38 @@ def machine(
     )
 
 
+def asked(one: Launch) -> Annex:
+    """All places in one call, which is saved."""
+    whole = annex(launches=(one,))
+    return transitions.with_attempt(whole, one, Ask(None, one.spec.market), NOW)
+
+
+def accepted() -> Annex:
+    """EC2 has the Spot Fleet request."""
+    answer = Launched((), fleet_id="sfr-1", final=False)
+    return transitions.with_outcome(asked(SPOT_FLEET), "annex-1-1-0", answer)
+
+
+def adopted(machines: int) -> Annex:
+    """The Spot Fleet request has given machines of two units each."""
+    ids = {InstanceId(f"i-{number}"): 2 for number in range(1, machines + 1)}
+    return transitions.with_machines(accepted(), "annex-1-1-0", ids)
+
+
+def cancelled(one: Annex) -> Annex:
+    return transitions.requests_cancelled(one, {"annex-1-1-0": ()}, NOW)
+
+
+FLEET = replace(
+    launch(),
+    spec=replace(launch().spec, road=Road.FLEET, market=Market.SPOT, fallback=True),
+)
+SPOT_FLEET = replace(
+    launch(),
+    spec=replace(
+        launch().spec, road=Road.SPOT_FLEET, market=Market.SPOT, weights=(("m7i.large", 2),)
+    ),
+)
 GONE = InstanceState.TERMINATED
 LATER = timedelta(minutes=2)
 UNSEEN_LATER = lifecycle.UNSEEN_GRACE + timedelta(seconds=1)
@@ -122,15 +160,16 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("old record without configuration ends",
      annex(written_generation=0), [], LATER,
      [BeginEnding("the request that started it was cut off before any machine was asked")]),
-    ("first place is tried", annex(), [], timedelta(0), [Try(1, 0, A)]),
+    ("first place is tried", annex(), [], timedelta(0), [Try(1, 0, Ask(A, Market.ON_DEMAND))]),
     ("call under way is waited for", tried(annex()), [], timedelta(seconds=10), []),
     ("unanswered call is repeated", tried(annex()), [], LATER, [Call(1, "annex-1-1-0")]),
     ("next place after no capacity",
-     answered(tried(annex()), NO_CAPACITY), [], LATER, [Try(1, 1, B)]),
+     answered(tried(annex()), NO_CAPACITY), [], LATER, [Try(1, 1, Ask(B, Market.ON_DEMAND))]),
     ("next place after a part",
-     answered(tried(annex()), (ONE,)), [machine(ONE)], LATER, [Try(1, 1, B)]),
+     answered(tried(annex()), (ONE,)), [machine(ONE)], LATER,
+     [Try(1, 1, Ask(B, Market.ON_DEMAND))]),
     ("other type after a quota",
-     answered(tried(annex()), QUOTA), [], LATER, [Try(1, 1, C)]),
+     answered(tried(annex()), QUOTA), [], LATER, [Try(1, 1, Ask(C, Market.ON_DEMAND))]),
     ("no other place after a fatal refusal",
      answered(tried(annex()), FATAL), [], LATER,
      [CloseLaunch(1, "not to be had: 0 of 2 started")]),
@@ -145,7 +184,7 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
      [CloseLaunch(1, "given up after five minutes: 0 of 2 started")]),
     ("machine of an unanswered call is adopted",
      tried(annex()), [machine(ONE, token="annex-1-1-0")], timedelta(seconds=10),
-     [Adopt("annex-1-1-0", frozenset({ONE}))]),
+     [Adopt("annex-1-1-0", frozenset({(ONE, 1)}))]),
     ("active annex needs nothing", active(ONE), [machine(ONE)], LATER, []),
     ("ended machine is recorded",
      active(ONE, TWO), [machine(ONE), machine(TWO, GONE)], LATER,
@@ -189,6 +228,36 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
      transitions.begin_ending(annex(written_generation=0), "x"), [], timedelta(seconds=30), []),
     ("ending annex without configuration is finished",
      transitions.begin_ending(annex(written_generation=0), "x"), [], LATER, [Finish()]),
+    ("fleet is asked for all places at once", annex(launches=(FLEET,)), [], timedelta(0),
+     [Try(1, 0, Ask(None, Market.SPOT))]),
+    ("fleet that gave too little is asked for on demand",
+     answered(asked(FLEET), (ONE,)), [machine(ONE)], LATER,
+     [Try(1, 1, Ask(None, Market.ON_DEMAND))]),
+    ("accepted Spot Fleet request is waited for", accepted(), [], lifecycle.LAUNCH_WINDOW, []),
+    ("unanswered Spot Fleet request is repeated",
+     asked(SPOT_FLEET), [], LATER, [Call(1, "annex-1-1-0")]),
+    ("Spot Fleet's machine is adopted with its weight",
+     accepted(), [machine(ONE, token="annex-1-1-0")], LATER,
+     [Adopt("annex-1-1-0", frozenset({(ONE, 2)}))]),
+    ("complete Spot Fleet request is cancelled and keeps its machines",
+     adopted(1), [machine(ONE)], LATER, [CancelRequests(terminate=False)]),
+    ("cancelled Spot Fleet request is closed",
+     cancelled(adopted(1)), [machine(ONE)], LATER, [CloseLaunch(1, "complete")]),
+    ("Spot Fleet request is cancelled after fifteen minutes",
+     accepted(), [], lifecycle.SPOT_FLEET_WINDOW, [CancelRequests(terminate=False)]),
+    ("and then given up", cancelled(accepted()), [], lifecycle.SPOT_FLEET_WINDOW,
+     [CloseLaunch(1, "given up after fifteen minutes: 0 of 2 started")]),
+    ("lease end cancels a Spot Fleet request before it ends machines",
+     adopted(1), [machine(ONE)], LEASE,
+     [BeginEnding("its lease ended"), CancelRequests(terminate=True),
+      Terminate(frozenset({ONE}))]),
+    ("ending annex cancels an accepted Spot Fleet request",
+     transitions.begin_ending(accepted(), "x"), [], LATER, [CancelRequests(terminate=True)]),
+    ("ending annex is not finished while an unanswered request may start machines",
+     transitions.begin_ending(asked(SPOT_FLEET), "x"), [], lifecycle.UNSETTLED_GRACE,
+     [CancelRequests(terminate=True)]),
+    ("ending annex is finished when its request is cancelled",
+     cancelled(transitions.begin_ending(asked(SPOT_FLEET), "x")), [], LATER, [Finish()]),
     ("late machine of a terminated annex is ended",
      transitions.terminated(ENDING, NOW), [machine(ONE)], LATER,
      [Terminate(frozenset({ONE}))]),

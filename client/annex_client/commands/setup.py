@@ -7,7 +7,7 @@ from concurrent.futures import TimeoutError as FutureTimeout
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
-from annex_client import deployment, functions, inputs, network, user_config
+from annex_client import deployment, functions, inputs, network, service_roles, user_config
 from annex_client.account import Account
 from annex_client.aws_errors import translated
 from annex_client.errors import AwsTrouble, ClientError, Interrupted
@@ -84,6 +84,7 @@ class _Setup:
         url = self._url(api_id)
         functions.register(account, url)
         functions.configure(account)
+        self._service_roles()
         self._finish(url)
         return Exit.DONE
 
@@ -149,6 +150,15 @@ class _Setup:
             self._stack.put({"ApiId": api_id})
             self._until(self._stack.settled, end=False)
         self._out.end()
+
+    def _service_roles(self) -> None:
+        """Without them everything works but spot machines, and check-setup says so."""
+        left = service_roles.ensure(self._account)
+        if left:
+            self._out.warn(
+                f"These credentials may not make the service-linked roles {', '.join(left)}, which"
+                " spot machines need: run setup with others, or have EC2's console make them."
+            )
 
     def _until(self, done: Callable[[], bool], *, end: bool = True) -> None:
         """Ask until it is so, with a dot each time."""

@@ -1,0 +1,162 @@
+"""EC2 Fleets of type instant: every type and zone in one call, which answers with what it got.
+
+A fleet launches from launch templates, made before it by name. A template says whether machines
+get a public address, so an annex has one for each kind of subnet that it uses. Once answered, an
+instant fleet does nothing more and is only a receipt: its machines are found by their tags.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from botocore.exceptions import ClientError
+
+from .aws_errors import translated
+from .ec2_refusals import kind_of, refusal_of
+from .ec2_request import template_data
+from .model import InstanceId, Launched, Market, Refusal, RefusalKind
+from .tags import ATTEMPT
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from mypy_boto3_ec2 import EC2Client
+
+    from .launch_templates import LaunchTemplates
+    from .model import Annex, Attempt, LaunchSpec, Place
+
+
+# Of one type or zone, and no reason not to ask on demand.
+_PASSING = frozenset(
+    {
+        "SpotMaxPriceTooLow",
+        "UnfulfillableCapacity",
+        "InternalError",
+        "RequestLimitExceeded",
+        "ServiceUnavailable",
+    }
+)
+
+
+class EC2Fleets:
+    """Launches by CreateFleet."""
+
+    def __init__(self, client: EC2Client, deployment: str, templates: LaunchTemplates) -> None:
+        self._client = client
+        self._deployment = deployment
+        self._templates = templates
+
+    def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
+        """Make the call of an attempt. Raises AwsUnavailable: not known, repeating is safe."""
+        with translated("start machines"):
+            try:
+                for public in _ways_out(spec.places):
+                    name = self._template_name(attempt, public=public)
+                    self._templates.make(name, template_data(spec, public=public), spec.tags)
+                answer: Any = self._client.create_fleet(**self.request(spec, attempt))
+            except ClientError as error:
+                refusal = refusal_of(error)
+                if refusal is None:
+                    raise
+                return refusal
+        machines = tuple(
+            (InstanceId(one), spec.units(group["InstanceType"]))
+            for group in answer.get("Instances", [])
+            for one in group["InstanceIds"]
+        )
+        return Launched(machines, _refusals(spec, answer.get("Errors", [])), answer["FleetId"])
+
+    def request(self, spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
+        """The CreateFleet call of an attempt: the same values at every repeat."""
+        spot = attempt.market is Market.SPOT
+        strategy = "prioritized" if spec.in_order else "lowest-price"
+        options = {
+            "SpotOptions": {
+                "AllocationStrategy": "price-capacity-optimized",
+                "InstanceInterruptionBehavior": "terminate",
+            }
+            if spot
+            else {},
+            "OnDemandOptions": {} if spot else {"AllocationStrategy": strategy},
+        }
+        return {
+            "Type": "instant",
+            "ClientToken": attempt.client_token,
+            "LaunchTemplateConfigs": [
+                {
+                    "LaunchTemplateSpecification": {
+                        "LaunchTemplateName": self._template_name(attempt, public=public),
+                        "Version": "1",
+                    },
+                    "Overrides": [
+                        _override(spec, place, number, spot=spot)
+                        for number, place in enumerate(spec.places)
+                        if place.public_address is public
+                    ],
+                }
+                for public in _ways_out(spec.places)
+            ],
+            "TargetCapacitySpecification": {
+                "TotalTargetCapacity": attempt.count,
+                "DefaultTargetCapacityType": attempt.market.value,
+            },
+            **{name: value for name, value in options.items() if value},
+            "TagSpecifications": [
+                {"ResourceType": "fleet", "Tags": _tags(spec.tags)},
+                # For its machines alone: their ClientToken is not the attempt's.
+                {
+                    "ResourceType": "instance",
+                    "Tags": _tags([*spec.tags, (ATTEMPT, attempt.client_token)]),
+                },
+            ],
+        }
+
+    def clear(self, annex: Annex) -> None:
+        """Delete the fleets' receipts; those that are not known went by themselves.
+
+        Raises AwsUnavailable, Forbidden.
+        """
+        ids = [one.fleet_id for one in annex.attempts if one.fleet_id.startswith("fleet-")]
+        if ids:
+            with translated("delete fleets"):
+                # An instant fleet cannot be deleted without its machines, which have ended.
+                self._client.delete_fleets(FleetIds=ids, TerminateInstances=True)
+
+    def _template_name(self, attempt: Attempt, *, public: bool) -> str:
+        """Annex and launch: user data and tags are a launch's own, whatever its attempts."""
+        launch = attempt.client_token.rpartition("-")[0]
+        return f"{self._deployment}-{launch}-{int(public)}"
+
+
+def _ways_out(places: Iterable[Place]) -> list[bool]:
+    return sorted({place.public_address for place in places})
+
+
+def _override(spec: LaunchSpec, place: Place, number: int, *, spot: bool) -> dict[str, Any]:
+    override: dict[str, Any] = {"InstanceType": place.instance_type, "SubnetId": place.subnet_id}
+    if spec.weights:
+        override["WeightedCapacity"] = float(spec.units(place.instance_type))
+    if spot and spec.max_price:
+        override["MaxPrice"] = spec.max_price
+    if not spot and spec.in_order:
+        override["Priority"] = float(number)
+    return override
+
+
+def _refusals(spec: LaunchSpec, errors: Iterable[Any]) -> tuple[Refusal, ...]:
+    """Each type's and zone's no once. A fleet's answer is final, whatever the code."""
+    zones = {place.subnet_id: place.zone for place in spec.places}
+    found: dict[tuple[str, str], Refusal] = {}
+    for error in errors:
+        override = error.get("LaunchTemplateAndOverrides", {}).get("Overrides", {})
+        zone = zones.get(override.get("SubnetId", ""), override.get("AvailabilityZone", ""))
+        where = " in ".join(one for one in (override.get("InstanceType", ""), zone) if one)
+        code = error.get("ErrorCode", "Unknown")
+        message = " ".join(error.get("ErrorMessage", "").split()).rstrip(". ")
+        kind = RefusalKind.CAPACITY if code in _PASSING else kind_of(code)
+        found.setdefault((where, code), Refusal(kind, code, message, where or "The fleet"))
+    return tuple(found.values())
+
+
+def _tags(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
+    return [{"Key": key, "Value": value} for key, value in pairs]
