@@ -23,7 +23,7 @@ CONFIG_FILES_BYTES = 256 * 1024
 # A record holds every launch, attempt and machine of an annex's life, and DynamoDB 400 KB.
 LAUNCHES_PER_RECORD = 100
 ATTEMPTS_PER_RECORD = 2_000  # before the last launch, which may make 400: 20 types in 20 subnets
-MACHINES_PER_RECORD = 8_000
+MACHINES_PER_RECORD = 6_000
 _TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\Z")
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}\Z")
 _GROUP = re.compile(r"sg-[0-9a-f]{8,17}\Z")
