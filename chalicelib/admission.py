@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 CONFIG_FILES_BYTES = 256 * 1024
 # A record holds every launch, attempt and machine of an annex's life, and DynamoDB 400 KB.
 LAUNCHES_PER_RECORD = 100
-ATTEMPTS_PER_RECORD = 2_000  # before the last launch, which may make 400: 20 types in 20 subnets
+ANSWERS_PER_RECORD = 2_000  # before the last launch, which may get 400: 20 types in 20 subnets
 MACHINES_PER_RECORD = 6_000
 _TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\Z")
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}\Z")
@@ -112,7 +112,7 @@ def check_record(annex: Annex) -> None:
     """Whether the annex's record has room for another launch. Raises CapExceeded."""
     for what, have, most in (
         ("launches", len(annex.launches), LAUNCHES_PER_RECORD),
-        ("calls to EC2", len(annex.attempts), ATTEMPTS_PER_RECORD),
+        ("answers of EC2's", _answers(annex), ANSWERS_PER_RECORD),
     ):
         if have >= most:
             raise CapExceeded(
@@ -120,6 +120,11 @@ def check_record(annex: Annex) -> None:
                 "holds. Start another.",
                 annex=annex.name,
             )
+
+
+def _answers(annex: Annex) -> int:
+    """A fleet is one attempt, and answers for each type and zone."""
+    return sum(max(1, len(attempt.refusals)) for attempt in annex.attempts)
 
 
 def user_part(request: StartRequest) -> bytes | None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chalicelib.admission import ATTEMPTS_PER_RECORD, LAUNCHES_PER_RECORD, MACHINES_PER_RECORD
+from chalicelib.admission import ANSWERS_PER_RECORD, LAUNCHES_PER_RECORD, MACHINES_PER_RECORD
 from chalicelib.dynamodb_ledger import DynamoDBLedger
 from chalicelib.errors import Unreadable
 from chalicelib.model import (
@@ -26,6 +26,7 @@ from chalicelib.model import (
     RefusalKind,
     RequestId,
     RequestRecord,
+    SpotFleet,
 )
 
 if TYPE_CHECKING:
@@ -83,6 +84,7 @@ def spec(*, whole: bool) -> LaunchSpec:
         key_name="k" * 255,
         tags=tags if whole else (),
         user_data=secrets.token_bytes(16 * 1024) if whole else b"",
+        spot_fleet=SpotFleet((secrets.token_urlsafe(135_000),), "{}") if whole else None,
     )
 
 
@@ -148,9 +150,9 @@ def kept(ledger: DynamoDBLedger, one: Annex) -> Annex:
 def test_largest_record_that_admission_allows_fits_into_an_item(
     account: Account, ledger: DynamoDBLedger
 ) -> None:
-    largest = annex(MACHINES_PER_RECORD, LAUNCHES_PER_RECORD, ATTEMPTS_PER_RECORD)
+    largest = annex(MACHINES_PER_RECORD, LAUNCHES_PER_RECORD, ANSWERS_PER_RECORD)
     assert len(largest.started) == MACHINES_PER_RECORD
-    assert len(largest.attempts) >= ATTEMPTS_PER_RECORD + PLACES_PER_LAUNCH
+    assert len(largest.attempts) >= ANSWERS_PER_RECORD + PLACES_PER_LAUNCH
     created = kept(ledger, largest)
     found = weight(account, largest)
     print(f"\nthe largest record: {found} bytes")  # noqa: T201  for the docs

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib import admission
-from chalicelib.model import AnnexState, InstanceState
+from chalicelib.model import AnnexState, InstanceState, Refusal, RefusalKind
 from tests.fakes.world import ALICE, BOB, World, code, told
 
 if TYPE_CHECKING:
@@ -183,7 +183,7 @@ def test_annex_that_had_all_the_machines_its_record_holds_is_refused_by_that_num
     assert world.grow("one", count=5).status == 201
 
 
-@pytest.mark.parametrize("what", ["launches", "calls to EC2"])
+@pytest.mark.parametrize("what", ["launches", "answers of EC2's", "a fleet's answers"])
 def test_annex_whose_record_is_full_is_refused_by_that_number(what: str) -> None:
     world = World()
     world.start("one")
@@ -192,13 +192,19 @@ def test_annex_whose_record_is_full_is_refused_by_that_number(what: str) -> None
     if what == "launches":
         most = admission.LAUNCHES_PER_RECORD
         launches = tuple(replace(launch, number=number) for number in range(most))
-    else:
-        most = admission.ATTEMPTS_PER_RECORD
+    elif what == "answers of EC2's":
+        most = admission.ANSWERS_PER_RECORD
         launches = (replace(launch, attempts=launch.attempts * most),)
+    else:
+        most = admission.ANSWERS_PER_RECORD
+        no = Refusal(RefusalKind.CAPACITY, "InsufficientInstanceCapacity", "no", "m7i.large")
+        (attempt,) = launch.attempts
+        launches = (replace(launch, attempts=(replace(attempt, refusals=(no,) * most),)),)
     world.ledger.records[annex.annex_id] = replace(annex, launches=launches)
     answer = world.grow("one", count=1)
     assert code(answer) == "CapExceeded"
-    assert f"{most} {what}" in message(answer)
+    told_of = "launches" if what == "launches" else "answers of EC2's"
+    assert f"{most} {told_of}" in message(answer)
 
 
 def test_machines_of_an_ending_annex_count_until_they_are_gone() -> None:
