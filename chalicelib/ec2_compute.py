@@ -12,7 +12,7 @@ from .ec2_fleet import EC2Fleets
 from .ec2_refusals import UNKNOWN, refusal_of
 from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
-from .iso import iso, moment
+from .iso import iso
 from .launch_templates import LaunchTemplates
 from .model import (
     AnnexId,
@@ -24,7 +24,7 @@ from .model import (
     Road,
 )
 from .spot_fleet import SpotFleets
-from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE
+from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE, lease_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
@@ -211,7 +211,7 @@ def _instance(one: InstanceTypeDef) -> Instance:
         launched_at=one["LaunchTime"],
         annex_id=AnnexId(tags[ANNEX_ID]) if ANNEX_ID in tags else None,
         client_token=tags.get(ATTEMPT) or one.get("ClientToken", ""),
-        lease_tag=_lease(tags.get(LEASE)),
+        lease_tag=lease_of(tags.get(LEASE)),
         lifecycle="spot" if one.get("InstanceLifecycle") == "spot" else "on-demand",
         private_dns_name=one.get("PrivateDnsName", ""),
         state_reason=one.get("StateReason", {}).get("Message", ""),
@@ -224,11 +224,3 @@ def _state(word: str) -> InstanceState:
         return InstanceState(word)
     except ValueError:
         return InstanceState.RUNNING
-
-
-def _lease(tag: str | None) -> datetime | None:
-    """A tag anyone in the account can write: what is not a time counts as none."""
-    try:
-        return None if tag is None else moment(tag)
-    except ValueError:
-        return None

@@ -401,3 +401,35 @@ class SweepState:
     finished_at: datetime | None = None
     resume_after: AnnexId | None = None
     problems: tuple[str, ...] = ()
+
+
+class LeftoverKind(StrEnum):
+    """What an annex can leave behind beside its machines; in the order in which it is removed."""
+
+    SPOT_FLEET = "Spot Fleet request"  # first: it may launch more
+    FLEET = "EC2 Fleet"
+    SPOT_REQUEST = "spot request"
+    TEMPLATE = "launch template"
+    VOLUME = "volume"
+    CONFIGURATION = "configuration object"
+
+
+@dataclass(frozen=True, slots=True)
+class Leftover:
+    """A thing of the deployment's that must go when its annex has gone.
+
+    `resource_id` of a configuration object is its key, which is half a secret: never shown.
+    `made_at` is when it was made, a configuration object's when it was last written. `lease_tag`
+    is the lease in its own tag (a configuration object's, in its text), None if there is none.
+    """
+
+    kind: LeftoverKind
+    resource_id: str = field(repr=False)
+    made_at: datetime
+    annex_id: AnnexId | None = None
+    lease_tag: datetime | None = None
+
+    def __str__(self) -> str:
+        if self.kind is LeftoverKind.CONFIGURATION:
+            return f"{self.kind} of {self.annex_id or 'an unknown annex'}"
+        return f"{self.kind} {self.resource_id}"

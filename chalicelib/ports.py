@@ -25,6 +25,8 @@ if TYPE_CHECKING:
         InstanceId,
         Launched,
         LaunchSpec,
+        Leftover,
+        LeftoverKind,
         Refusal,
         Report,
         RequestId,
@@ -190,6 +192,23 @@ class ConfigStore(Protocol):
 
     def delete(self, key: str) -> None:
         """Remove it; no error when it is not there."""
+
+    def listed(self) -> list[Leftover]:
+        """Every object there is, not read: no annex's id, no lease."""
+
+
+class Leftovers(Protocol):
+    """What annexes need of EC2 beside machines, and may leave behind."""
+
+    def found(self, kind: LeftoverKind) -> list[Leftover]:
+        """All of a kind with this deployment's tag that still cost money or could launch machines.
+
+        All pages; a thing made seconds ago may be missing. A volume is one that no machine has.
+        Configuration objects are `ConfigStore`'s business.
+        """
+
+    def remove(self, thing: Leftover) -> None:
+        """Cancel or delete it, and end no machine; no error when it is not there any more."""
 
 
 class Reports(Protocol):

@@ -6,6 +6,7 @@ that a bucket of another account with the expected name gets nothing (confused d
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -13,11 +14,13 @@ from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
 from .configuration import Configuration
-from .errors import Conflict, Unreadable
+from .errors import AnnexError, Conflict, Unreadable
 from .iso import iso, moment
-from .model import AnnexId, AnnexName
+from .model import AnnexId, AnnexName, Leftover, LeftoverKind
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from mypy_boto3_s3 import S3Client
 
 _GONE = frozenset({"NoSuchKey", "404"})
@@ -33,7 +36,7 @@ class S3ConfigStore:
         self._account = account
 
     def read(self, key: str) -> tuple[Configuration, str] | None:
-        with translated("read an annex's configuration"):
+        with _unnamed("read an annex's configuration"):
             try:
                 answer = self._client.get_object(
                     Bucket=self._bucket, Key=key, ExpectedBucketOwner=self._account
@@ -54,7 +57,7 @@ class S3ConfigStore:
     def write(self, key: str, configuration: Configuration, etag: str | None = None) -> None:
         # Two writers (a renewal with a new token, the sweep with an old one) must not both win.
         condition: dict[str, Any] = {} if etag is None else {"IfMatch": etag}
-        with translated("write an annex's configuration"):
+        with _unnamed("write an annex's configuration"):
             try:
                 self._client.put_object(
                     Bucket=self._bucket,
@@ -73,10 +76,31 @@ class S3ConfigStore:
                 raise
 
     def delete(self, key: str) -> None:
-        with translated("delete an annex's configuration"):
+        with _unnamed("delete an annex's configuration"):
             self._client.delete_object(
                 Bucket=self._bucket, Key=key, ExpectedBucketOwner=self._account
             )
+
+    def listed(self) -> list[Leftover]:
+        with _unnamed("list the annexes' configurations"):
+            pages = self._client.get_paginator("list_objects_v2").paginate(
+                Bucket=self._bucket, Prefix="config/", ExpectedBucketOwner=self._account
+            )
+            return [
+                Leftover(LeftoverKind.CONFIGURATION, one["Key"], one["LastModified"])
+                for page in pages
+                for one in page.get("Contents", [])
+            ]
+
+
+@contextmanager
+def _unnamed(what: str) -> Iterator[None]:
+    """`translated`, without botocore's own words: a time-out names the URL, and so the key."""
+    try:
+        with translated(what):
+            yield
+    except AnnexError as error:
+        raise error from None
 
 
 def _document(configuration: Configuration) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from .clearing import Clearing
 from .interruption import Interruption
 from .reconcile import Reconciler
 from .sweep import Sweep
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
         Inventory,
         Journal,
         Ledger,
+        Leftovers,
         PoolReach,
         Reports,
     )
@@ -39,6 +41,7 @@ class Services:
     ledger: Ledger
     compute: Compute
     catalog: Catalog
+    leftovers: Leftovers
     configs: ConfigStore
     reports: Reports
     reach: PoolReach
@@ -58,7 +61,8 @@ class Services:
     @property
     def sweep(self) -> Sweep:
         """One run through everything."""
-        return Sweep(self.ledger, self.compute, self.reconciler, self.clock, self.journal)
+        clearing = Clearing(self.ledger, self.leftovers, self.configs, self.clock, self.journal)
+        return Sweep(self.ledger, self.compute, self.reconciler, clearing, self.clock, self.journal)
 
     @property
     def interruption(self) -> Interruption:

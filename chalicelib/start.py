@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import transitions, views, wire
-from .admission import LAUNCHES_PER_ANNEX, check_caps, check_idle, check_start, units
+from .admission import check_caps, check_idle, check_record, check_start, units
 from .asking import INLINE_BUDGET, RACES_BORNE, Asked
 from .errors import (
     AlreadyThere,
@@ -20,7 +20,6 @@ from .errors import (
     AnnexError,
     AwsUnavailable,
     BadRequest,
-    CapExceeded,
     Conflict,
     NameTaken,
     NoSuchAnnex,
@@ -185,11 +184,7 @@ class Start:
             raise AwsUnavailable(
                 f"Annex {name} is just being started: ask again in a minute.", annex=name
             )
-        if len(annex.launches) >= LAUNCHES_PER_ANNEX:
-            raise CapExceeded(
-                f"Annex {name} has been grown {LAUNCHES_PER_ANNEX} times: start another.",
-                annex=name,
-            )
+        check_record(annex)
         return annex
 
     def _new(self, asked: Asked, request: StartRequest, now: datetime) -> Annex:

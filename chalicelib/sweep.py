@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .clearing import Seen
 from .errors import AnnexError
 from .model import AnnexState, SweepState
 from .orphans import is_orphan, past_own_tag
@@ -19,12 +20,15 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
+    from .clearing import Clearing
     from .model import Annex, AnnexId, Instance, InstanceId
     from .ports import Clock, Compute, Journal, Ledger
     from .reconcile import Reconciler
 
 # A minute's schedule leaves this much for the work; the function's own time-out is longer.
 BUDGET = timedelta(seconds=45)
+# For those who ask for them; the log has all. (The state is one item of DynamoDB's 400 KB.)
+PROBLEMS_KEPT = 50
 
 
 @dataclass(frozen=True)
@@ -34,6 +38,7 @@ class Sweep:
     ledger: Ledger
     compute: Compute
     reconciler: Reconciler
+    clearing: Clearing
     clock: Clock
     journal: Journal
 
@@ -49,12 +54,20 @@ class Sweep:
         records = self._records(problems)
         resume_after = None
         if records is None:
+            # Fleets before machines, here as below: what may launch more goes first.
+            self._clear(Seen(listed, None), problems)
             self._end_by_own_tag(listed or [], problems)
         else:
             annexes, unreadable = records
             resume_after = self._annexes(annexes, listed, started + BUDGET, problems)
+            self._clear(Seen(listed, annexes, unreadable), problems)
             self._strangers(listed or [], annexes, unreadable, problems)
             self._mark(problems)
+        if problems:
+            self.journal.count("SweepProblems", len(problems))
+        more = len(problems) - PROBLEMS_KEPT
+        if more > 0:
+            problems[PROBLEMS_KEPT:] = [f"and {more} more: see the sweep's log"]
         state = SweepState(self.clock.now(), resume_after, tuple(problems))
         self._finish(state, complete=listed is not None and records is not None)
         return state
@@ -105,6 +118,12 @@ class Sweep:
             if not _is_overdue(annex, started):
                 last = annex.annex_id
         return None
+
+    def _clear(self, seen: Seen, problems: list[str]) -> None:
+        try:
+            problems += self.clearing.run(seen)
+        except Exception as error:  # noqa: BLE001  a defect there must not keep a machine alive
+            self._note(problems, "what annexes left behind", error)
 
     def _queue(self, annexes: Sequence[Annex], now: datetime) -> list[Annex]:
         """The overdue, longest first; then the rest, after where the last sweep ran out of time."""
@@ -188,8 +207,6 @@ class Sweep:
         problems += [f"orphan {one} could not be ended: {why}" for one, why in refused.items()]
 
     def _finish(self, state: SweepState, *, complete: bool) -> None:
-        if state.problems:
-            self.journal.count("SweepProblems", len(state.problems))
         if complete:
             # The alarm hangs on this metric: missing when the sweep is, or when it was blind.
             self.journal.count("SweepFinished")

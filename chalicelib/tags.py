@@ -6,7 +6,7 @@ import re
 from typing import TYPE_CHECKING
 
 from .errors import BadRequest
-from .iso import iso
+from .iso import iso, moment
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -42,6 +42,14 @@ def annex_tags(
         DEPLOYMENT: deployment,
         DISPLAY_NAME: f"annex {name}",
     }
+
+
+def lease_of(tag: str | None) -> datetime | None:
+    """The lease in a tag. Anyone in the account can write it: what is not a time counts as none."""
+    try:
+        return None if tag is None else moment(tag)
+    except ValueError:
+        return None
 
 
 def check_user_tags(tags: Mapping[str, str]) -> None:

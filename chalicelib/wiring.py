@@ -18,6 +18,7 @@ from .aws_inventory import AwsInventory
 from .dynamodb_ledger import DynamoDBLedger
 from .ec2_catalog import EC2Catalog
 from .ec2_compute import EC2Compute
+from .ec2_leftovers import EC2Leftovers
 from .errors import BadRequest, NotSetUp
 from .journal import PowertoolsJournal
 from .s3_config import S3ConfigStore
@@ -31,7 +32,7 @@ if TYPE_CHECKING:
 
 # API Gateway waits 29 s. Ten seconds of launching (asking.INLINE_BUDGET) and the last call with
 # its one repeat must fit.
-_CONFIG = Config(
+CONFIG = Config(
     connect_timeout=2,
     read_timeout=7,
     retries={"mode": "standard", "total_max_attempts": 2},
@@ -60,7 +61,7 @@ class Later:
     def __getattr__(self, name: str) -> Any:  # noqa: ANN401  whatever the client has
         with self._lock:
             if self._client is None:
-                self._client = self._session.client(self._service, config=_CONFIG)  # type: ignore[call-overload]
+                self._client = self._session.client(self._service, config=CONFIG)  # type: ignore[call-overload]
         return getattr(self._client, name)
 
 
@@ -151,6 +152,7 @@ def services(function_arn: str) -> Services:
         ledger=DynamoDBLedger(client("dynamodb"), deployment.table),
         compute=EC2Compute(ec2, deployment.name),
         catalog=EC2Catalog(ec2, client("ssm")),
+        leftovers=EC2Leftovers(ec2, deployment.name),
         configs=S3ConfigStore(s3, deployment.bucket, deployment.account),
         reports=S3Reports(
             s3, deployment.bucket, deployment.account, lambda: settings().instance_role_id

@@ -13,6 +13,8 @@ from annex_client import deployment
 from annex_client.context import Completed
 from annex_client.exits import Exit
 from moto import mock_aws
+from moto.ec2.exceptions import OperationNotPermitted
+from moto.ec2.models.spot_requests import SpotRequestBackend
 from plane import iso
 from world import API_URL, World
 
@@ -428,6 +430,117 @@ def test_teardown_touches_no_machine_of_others(aws: World) -> None:
     ec2.run_instances(ImageId=ec2.describe_images()["Images"][0]["ImageId"], MinCount=1, MaxCount=1)
     aws.annex_client("teardown", "--yes")
     assert states() == ["running"]
+
+
+def tagged(kind: str, deployment: str = "htcondor-annex") -> list[Any]:
+    tags = [{"Key": "htcondor:AnnexDeployment", "Value": deployment}]
+    return [{"ResourceType": kind, "Tags": tags}]
+
+
+def leave_behind(deployment: str) -> None:
+    """Everything that an annex can have beside machines; capacity comes with it."""
+    ec2 = boto3.client("ec2")
+    image = ec2.describe_images()["Images"][0]["ImageId"]
+    plain: Any = {"ImageId": image, "InstanceType": "m7i.large"}
+    template = ec2.create_launch_template(
+        LaunchTemplateName=f"{deployment}-annex-1",
+        LaunchTemplateData=plain,
+        TagSpecifications=tagged("launch-template", deployment),
+    )["LaunchTemplate"]["LaunchTemplateId"]
+    ec2.create_volume(
+        AvailabilityZone="us-east-1a", Size=1, TagSpecifications=tagged("volume", deployment)
+    )
+    ec2.create_fleet(
+        Type="request",
+        LaunchTemplateConfigs=[
+            {"LaunchTemplateSpecification": {"LaunchTemplateId": template, "Version": "1"}}
+        ],
+        TargetCapacitySpecification={
+            "TotalTargetCapacity": 1,
+            "DefaultTargetCapacityType": "on-demand",
+        },
+        TagSpecifications=tagged("fleet", deployment),
+    )
+    ec2.request_spot_instances(
+        SpotPrice="1",
+        LaunchSpecification=plain,
+        TagSpecifications=tagged("spot-instances-request", deployment),
+    )
+    ec2.request_spot_fleet(
+        SpotFleetRequestConfig={
+            "IamFleetRole": "arn:aws:iam::123456789012:role/fleet",
+            "TargetCapacity": 1,
+            "SpotPrice": "1",
+            "AllocationStrategy": "lowestPrice",
+            "LaunchSpecifications": [plain],
+            "TagSpecifications": tagged("spot-fleet-request", deployment),
+        }
+    )
+
+
+def left_behind(deployment: str) -> dict[str, int]:
+    """How many things of each kind are still to be paid for, or could launch."""
+    ec2 = boto3.client("ec2")
+    ours = [{"Name": "tag:htcondor:AnnexDeployment", "Values": [deployment]}]
+    found: dict[str, list[Any]] = {
+        "templates": ec2.describe_launch_templates(Filters=ours)["LaunchTemplates"],
+        "volumes": ec2.describe_volumes(Filters=ours)["Volumes"],
+        "spot requests": ec2.describe_spot_instance_requests(Filters=ours)["SpotInstanceRequests"],
+        "fleets": [
+            one
+            for one in ec2.describe_fleets()["Fleets"]
+            if one["FleetState"] == "active" and one["Tags"][0]["Value"] == deployment
+        ],
+        "spot fleets": [
+            one
+            for one in ec2.describe_spot_fleet_requests()["SpotFleetRequestConfigs"]
+            if one["SpotFleetRequestState"] == "active" and one["Tags"][0]["Value"] == deployment
+        ],
+    }
+    return {kind: len(things) for kind, things in found.items()}
+
+
+def test_teardown_removes_fleets_requests_templates_and_volumes_of_this_deployment_alone(
+    aws: World,
+) -> None:
+    deploy()
+    aws.annex_client("setup")
+    leave_behind("htcondor-annex")
+    leave_behind("another")
+    before = left_behind("another")
+    assert set(left_behind("htcondor-annex").values()) == {1}
+    done = aws.annex_client("teardown", "--yes")
+    assert done.status == Exit.DONE, done.err
+    assert set(left_behind("htcondor-annex").values()) == {0}
+    assert left_behind("another") == before
+
+
+def test_teardown_tells_what_ec2_would_not_remove_and_ends_the_machines_all_the_same(
+    aws: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The ledger stays until nothing is left that may launch."""
+    deploy()
+    aws.annex_client("setup")
+    launch(2)
+    leave_behind("htcondor-annex")
+
+    def refuse(*_: Any) -> None:
+        raise OperationNotPermitted("not today")
+
+    with monkeypatch.context() as patched:
+        patched.setattr(SpotRequestBackend, "cancel_spot_fleet_requests", refuse)
+        done = aws.annex_client("teardown", "--yes")
+        assert done.status == Exit.AWS_TROUBLE
+        assert "sfr-" in done.err
+        assert "not today" in done.err
+        assert "run teardown again" in done.err
+        assert {*states()[:2]} == {"terminated"}
+        assert boto3.client("dynamodb").list_tables()["TableNames"] != []
+        stays = left_behind("htcondor-annex")
+        assert stays.pop("spot fleets") == 1
+        assert set(stays.values()) == {0}
+    assert aws.annex_client("teardown", "--yes").status == Exit.DONE
+    assert set(left_behind("htcondor-annex").values()) == {0}
 
 
 def test_teardown_asks_and_a_no_changes_nothing(aws: World) -> None:

@@ -136,6 +136,25 @@ def test_a_sweep_that_fails_each_time_rings_too(template: dict[str, Any]) -> Non
     assert alarm["AlarmActions"] == other["AlarmActions"]
 
 
+def test_leftovers_that_stay_through_two_turns_ring(template: dict[str, Any]) -> None:
+    """The sweep looks at each kind every seven minutes."""
+    alarm = template["Resources"]["LeftoversKept"]["Properties"]
+    assert alarm["AlarmName"] == "htcondor-annex-leftovers"
+    assert (alarm["Namespace"], alarm["MetricName"]) == ("HTCondorAnnex", "LeftoversKept")
+    assert (alarm["ComparisonOperator"], alarm["Threshold"]) == ("GreaterThanThreshold", 0)
+    assert (alarm["Period"], alarm["EvaluationPeriods"]) == (420, 2)
+    assert alarm["TreatMissingData"] == "notBreaching"
+    other = template["Resources"]["SweepStopped"]["Properties"]
+    assert alarm["AlarmActions"] == other["AlarmActions"]
+
+
+def test_reports_of_machines_expire_by_the_buckets_own_rule(template: dict[str, Any]) -> None:
+    rules = resource(template, "AWS::S3::Bucket")["LifecycleConfiguration"]["Rules"]
+    assert [(r["Status"], r["Prefix"], r["ExpirationInDays"]) for r in rules] == [
+        ("Enabled", "reports/", 30)
+    ]
+
+
 def test_the_settings_are_all_there_and_each_can_be_set(template: dict[str, Any]) -> None:
     text, _ = resource(template, "AWS::SSM::Parameter")["Value"]["Sub"]
     for name, parameter in stack.SETTINGS.items():

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import json
+import traceback
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.configuration import Configuration
-from chalicelib.errors import Conflict, Unreadable
-from chalicelib.model import AnnexId, AnnexName, InstanceId, Report
+from chalicelib.errors import AwsUnavailable, Conflict, Unreadable
+from chalicelib.model import AnnexId, AnnexName, InstanceId, LeftoverKind, Report
 from chalicelib.s3_config import S3ConfigStore
 from chalicelib.s3_reports import S3Reports
-from tests.fakes.world import FakeConfigs
+from tests.fakes.configs import FakeConfigs
+from tests.fakes.world import FakeClock
 
 if TYPE_CHECKING:
     from chalicelib.ports import ConfigStore
@@ -48,7 +51,7 @@ CONFIGURATION = Configuration(
 @pytest.fixture(params=["fake", "s3"])
 def store(request: pytest.FixtureRequest) -> ConfigStore:
     if request.param == "fake":
-        return FakeConfigs()
+        return FakeConfigs(FakeClock())
     account: Account = request.getfixturevalue("account")
     account.client("s3").create_bucket(Bucket=account.bucket)
     return S3ConfigStore(account.client("s3"), account.bucket, account.account)
@@ -95,7 +98,30 @@ def test_deleting_twice_is_deleting_once(store: ConfigStore) -> None:
     assert store.read(KEY) is None
 
 
+def test_every_object_is_listed_by_its_key_and_age(store: ConfigStore) -> None:
+    assert store.listed() == []
+    keys = [f"config/{number:032x}.json" for number in range(3)]
+    for key in keys:
+        store.write(key, CONFIGURATION)
+    store.delete(keys[0])
+    listed = store.listed()
+    assert sorted(one.resource_id for one in listed) == keys[1:]
+    assert {(one.kind, one.annex_id, one.lease_tag) for one in listed} == {
+        (LeftoverKind.CONFIGURATION, None, None)
+    }
+    assert all(one.made_at.tzinfo is not None for one in listed)
+
+
 # What S3 alone can show
+
+
+def test_more_than_a_page_of_objects_is_listed_and_reports_are_not(account: Account) -> None:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=account.bucket)
+    for number in range(1003):  # ListObjectsV2 gives 1,000 at most
+        s3.put_object(Bucket=account.bucket, Key=f"config/{number:032x}.json", Body=b"{}")
+    s3.put_object(Bucket=account.bucket, Key="reports/AROAROLE:i-1", Body=b"{}")
+    assert len(S3ConfigStore(s3, account.bucket, account.account).listed()) == 1003
 
 
 def test_object_is_what_the_machines_expect(account: Account) -> None:
@@ -140,6 +166,24 @@ def test_unreadable_object_is_told_without_its_text(account: Account, body: byte
         S3ConfigStore(s3, account.bucket, account.account).read(KEY)
     assert "token" not in str(told.value)
     assert told.value.__cause__ is None
+
+
+@pytest.mark.parametrize("call", ["read", "write", "delete"])
+def test_objects_key_is_in_no_traceback(account: Account, call: str) -> None:
+    """It is half a secret, and botocore's errors name the URL that they were about."""
+    s3 = account.client("s3")
+
+    def silence(request: Any, **_: Any) -> None:
+        raise ReadTimeoutError(endpoint_url=request.url)
+
+    s3.meta.events.register("before-send.s3", silence)
+    store = S3ConfigStore(s3, account.bucket, account.account)
+    arguments = (KEY, CONFIGURATION) if call == "write" else (KEY,)
+    with pytest.raises(AwsUnavailable) as told:
+        getattr(store, call)(*arguments)
+    logged = "".join(traceback.format_exception(told.value))
+    assert "ReadTimeoutError" in logged
+    assert "0123456789abcdef" not in logged
 
 
 def _reports(account: Account, **objects: Any) -> S3Reports:

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
 
 class FakeLedger:
-    """`ports.Ledger`. `broken` holds ids whose records cannot be read."""
+    """`ports.Ledger`. `broken` holds ids whose records cannot be read.
+
+    `listed_until` makes the list of all records stale: it lacks those created later.
+    """
 
     def __init__(self) -> None:
         self.records: dict[AnnexId, Annex] = {}
@@ -25,6 +28,7 @@ class FakeLedger:
         self.state = SweepState()
         self.broken: set[AnnexId] = set()
         self.mark_time: datetime | None = None
+        self.listed_until: datetime | None = None
 
     def get(self, annex_id: AnnexId) -> Annex | None:
         if annex_id in self.broken:
@@ -36,7 +40,12 @@ class FakeLedger:
         return None if annex_id is None else self.get(annex_id)
 
     def annexes(self, caller: CallerId | None = None) -> tuple[list[Annex], list[AnnexId]]:
-        mine = [one for one in self.records.values() if caller in (None, one.caller)]
+        mine = [
+            one
+            for one in self.records.values()
+            if caller in (None, one.caller)
+            and (self.listed_until is None or one.created_at <= self.listed_until)
+        ]
         return (
             [one for one in mine if one.annex_id not in self.broken],
             [one.annex_id for one in mine if one.annex_id in self.broken],

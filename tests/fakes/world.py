@@ -8,14 +8,15 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import Api, HttpAnswer, HttpRequest
-from chalicelib.errors import Conflict
 from chalicelib.model import AnnexName, Image, InstanceId, Report, Subnet
 from chalicelib.services import Services
 from chalicelib.settings import Deployment, Settings
 
 from .compute import FakeCompute
+from .configs import FakeConfigs
 from .faults import Faults, Watched
 from .ledger import FakeLedger
+from .leftovers import FakeLeftovers
 from .spot_fleets import ROLE, templates
 
 if TYPE_CHECKING:
@@ -39,27 +40,6 @@ class FakeClock:
     def tick(self, seconds: float) -> None:
         """Time passes."""
         self.time += timedelta(seconds=seconds)
-
-
-class FakeConfigs:
-    """`ports.ConfigStore`."""
-
-    def __init__(self) -> None:
-        self.objects: dict[str, tuple[Configuration, str]] = {}
-        self._writes = 0
-
-    def read(self, key: str) -> tuple[Configuration, str] | None:
-        return self.objects.get(key)
-
-    def write(self, key: str, configuration: Configuration, etag: str | None = None) -> None:
-        current = self.objects.get(key)
-        if etag is not None and (current is None or current[1] != etag):
-            raise Conflict("etag")
-        self._writes += 1
-        self.objects[key] = (configuration, f'"{self._writes}"')
-
-    def delete(self, key: str) -> None:
-        self.objects.pop(key, None)
 
 
 class FakeReports:
@@ -210,7 +190,8 @@ class World:
         self.ledger = FakeLedger()
         self.compute = FakeCompute(self.clock, "htcondor-annex")
         self.catalog = FakeCatalog()
-        self.configs = FakeConfigs()
+        self.configs = FakeConfigs(self.clock)
+        self.leftovers = FakeLeftovers(self.clock)
         self.reports = FakeReports()
         self.reach = FakeReach()
         self.inventory = FakeInventory()
@@ -222,6 +203,7 @@ class World:
             ledger=Watched(self.ledger, "ledger", self.faults),
             compute=Watched(self.compute, "compute", self.faults),
             catalog=Watched(self.catalog, "catalog", self.faults),
+            leftovers=Watched(self.leftovers, "leftovers", self.faults),
             configs=Watched(self.configs, "configs", self.faults),
             reports=Watched(self.reports, "reports", self.faults),
             reach=self.reach,

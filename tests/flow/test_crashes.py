@@ -15,8 +15,10 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib import ports
+from chalicelib.clearing import ROUND_MINUTES, turn
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexState, InstanceState, Refusal, RefusalKind
+from chalicelib.model import AnnexState, InstanceState, LeftoverKind, Refusal, RefusalKind
+from chalicelib.tags import annex_tags
 from tests.fakes.faults import Crash
 from tests.fakes.world import World
 
@@ -188,8 +190,22 @@ def orphaned(world: World) -> None:
     annex = world.annex()
     del world.ledger.records[annex.annex_id]
     del world.ledger.names[annex.name]
-    world.configs.objects.clear()
+    for kind in LeftoverKind:
+        if kind is not LeftoverKind.CONFIGURATION:
+            tags = annex_tags("d", "foo", annex.annex_id, annex.identity, annex.lease_expires_at)
+            world.leftovers.make(kind, tags)
     world.clock.tick(600)
+
+
+def left_over(kind: LeftoverKind) -> Callable[[World], None]:
+    """Orphans, and the minute in which one kind of other things has its turn."""
+
+    def before(world: World) -> None:
+        orphaned(world)
+        while turn(world.clock.now()) is not kind:
+            world.clock.tick(60)
+
+    return before
 
 
 def forgotten(world: World) -> None:
@@ -239,6 +255,10 @@ SCENARIOS = (
     Scenario("sweep over an ended lease", lease_over, sweep, (0, 0), repeats=False),
     Scenario("sweep over a stopped annex", stopped, sweep, (0, 0), repeats=False),
     Scenario("sweep over orphans", orphaned, sweep, (0, 0), repeats=False),
+    *(
+        Scenario(f"sweep over a left {kind}", left_over(kind), sweep, (0, 0), repeats=False)
+        for kind in LeftoverKind
+    ),
     Scenario("sweep over a forgotten machine", forgotten, sweep, (1, 1), repeats=False),
     Scenario("event of the last machine", last_machine_ended, event, (0, 0), repeats=False),
 )
@@ -335,11 +355,12 @@ def _check_end(world: World) -> None:
     world.clock.tick(7200)
     world.sweep()
     assert world.compute.running() == [], "machines outlive every lease"
-    for _ in range(6):
+    for _ in range(2 * ROUND_MINUTES):
         world.sweep()
     states = {annex.state for annex in world.ledger.records.values()}
     assert states <= {AnnexState.TERMINATED}, "an annex never ends"
     assert world.configs.objects == {}, "a configuration stays behind"
+    assert world.leftovers.things == {}, "something stays behind"
 
 
 def test_every_port_call_has_its_crash(record_property: Callable[[str, object], None]) -> None:
@@ -351,6 +372,7 @@ def test_every_port_call_has_its_crash(record_property: Callable[[str, object], 
         ("compute", ports.Compute),
         ("catalog", ports.Catalog),
         ("configs", ports.ConfigStore),
+        ("leftovers", ports.Leftovers),
         ("reports", ports.Reports),
     ):
         for method, _ in inspect.getmembers(protocol, inspect.isfunction):

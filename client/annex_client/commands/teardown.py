@@ -10,7 +10,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from annex_client import admin_key, deployment, functions, user_config
+from annex_client import admin_key, deployment, functions, leftovers, user_config
 from annex_client.account import Account
 from annex_client.aws_errors import code_of, translated
 from annex_client.commands.setup import unprotect_ledger
@@ -92,8 +92,10 @@ class _Teardown:
         if there:
             self._stop_schedule()
         self._end_machines()
+        leftovers.remove(self._ec2)
         self._remove_stack()
         self._end_machines()  # with the ledger gone, nothing can start any more
+        leftovers.remove(self._ec2)
         self._remove_parameters()
         user_config.remove(self._session.context.condor_dir / "user_config", MACROS)
         admin_key.forget_all(self._session.context)
@@ -133,7 +135,8 @@ class _Teardown:
         ]
 
     def _end_machines(self) -> None:
-        """Terminate whatever there is, until there is nothing."""
+        """Terminate whatever there is, until there is nothing; fleets first, which launch more."""
+        leftovers.cancel_requests(self._ec2)  # what stays must not keep machines; it is told later
         for _ in range(_MACHINES_POLLS):
             left = self.machines()
             if not left:
