@@ -14,6 +14,7 @@ from .errors import AnnexError
 from .iso import iso
 from .launchspec import SpecMaker
 from .model import AnnexId, AnnexName, Attempt
+from .refusal_words import said
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -165,7 +166,9 @@ class Check:
         spec = maker.make(request, AnnexId("check-setup"), request.identity, "config/-", now)
         attempt = Attempt(f"check-setup-{secrets.token_hex(8)}", spec.places[0], 1, now)
         refusal = services.compute.rehearse(spec, attempt)
-        return "" if refusal is None else f"EC2 refuses: {refusal.message} ({refusal.code})."
+        if refusal is None:
+            return ""
+        return f"EC2 refuses a launch: {said(refusal, attempt.place.instance_type)}"
 
     def _sweep_state(self) -> SweepState | None:
         try:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .model import Annex, Launch, RefusalKind
+from .refusal_words import said as in_words
 
 if TYPE_CHECKING:
     from .model import Place
@@ -33,7 +34,7 @@ def notes(launch: Launch) -> tuple[str, ...]:
     for attempt in launch.attempts:
         where = f"{attempt.place.instance_type} in {attempt.place.zone}"
         if attempt.refusal is not None:
-            said.append(f"{where}: {attempt.refusal.message} ({attempt.refusal.code}).")
+            said.append(f"{where}: {in_words(attempt.refusal, attempt.place.instance_type)}")
         elif attempt.settled and len(attempt.started) < attempt.count:
             said.append(f"{where}: EC2 gave {len(attempt.started)} of {attempt.count}.")
         elif not attempt.settled and len(attempt.started) < attempt.count:

@@ -53,10 +53,10 @@ def _one(session: Session, options: StatusOptions) -> None:
     name = str(options.name)
     try:
         annex = session.api.annex(name)
-    except NotFound:
+    except NotFound as missing:
         raise NotFound(
             f"There is no annex {name} of yours.  'annex-client status' lists those there are."
-        ) from None
+        ).about(missing) from None
     if annex.over:
         admin_key.forget(session.context, name)
     slots, trouble = session.slots(name)
