@@ -116,7 +116,10 @@ class InstanceView(Struct, frozen=True, kw_only=True):
 
 
 class AnnexView(Struct, frozen=True, kw_only=True):
-    """One annex as ledger and EC2 have it; `state` is one of `model.AnnexState`'s words."""
+    """One annex as ledger and EC2 have it; `state` is one of `model.AnnexState`'s words.
+
+    `warning` (where annexes are shown) says that the sweep has not finished for some minutes.
+    """
 
     name: str
     annex_id: str
@@ -128,6 +131,7 @@ class AnnexView(Struct, frozen=True, kw_only=True):
     requested: int
     reason: str = ""
     instances: tuple[InstanceView, ...] = ()
+    warning: str = ""
 
 
 class AnnexSummary(Struct, frozen=True, kw_only=True):
@@ -146,9 +150,10 @@ class AnnexSummary(Struct, frozen=True, kw_only=True):
 
 
 class AnnexList(Struct, frozen=True):
-    """The caller's annexes, newest first."""
+    """The caller's annexes, newest first; `warning` as `AnnexView` has it."""
 
     annexes: tuple[AnnexSummary, ...]
+    warning: str = ""
 
 
 class StartAnswer(Struct, frozen=True, kw_only=True):

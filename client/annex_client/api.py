@@ -92,9 +92,9 @@ class Api:
         """
         return views.started(self._call("POST", "/annexes", body, annex=body["name"]))
 
-    def annexes(self) -> list[views.Annex]:
+    def annexes(self) -> views.Annexes:
         """GET /annexes: the caller's, newest first."""
-        return [views.annex(item) for item in self._call("GET", "/annexes")["annexes"]]
+        return views.annexes(self._call("GET", "/annexes"))
 
     def annex(self, name: str) -> views.Annex:
         """GET /annexes/{name}.

@@ -69,7 +69,11 @@ class Whole:
 
     def as_json(self) -> dict[str, Any]:
         """As `status NAME --json` has it."""
-        return {**_facts(self.annex), "instances": [m.as_json() for m in self.machines]}
+        return {
+            **_facts(self.annex),
+            "instances": [m.as_json() for m in self.machines],
+            "warning": self.annex.warning,
+        }
 
 
 def merge(annex: Annex, slots: Iterable[Slot] | None, now: datetime) -> Whole:
