@@ -52,6 +52,19 @@ def test_a_sweep_that_begins_and_never_finishes_counts_as_none(world: World) -> 
     assert "last finished at 2026-11-24T12:01:00Z" in warning
 
 
+def test_a_sweep_that_cannot_see_the_machines_counts_as_none(world: World) -> None:
+    def watch(point: str) -> None:
+        if point == "before compute.instances":
+            raise AwsUnavailable("AWS could not list machines.")
+
+    for _ in range(5):
+        world.faults.watch = watch
+        world.sweep()
+        world.faults.disarm()
+    (warning,) = warnings(world)
+    assert "last finished at 2026-11-24T12:01:00Z" in warning
+
+
 def test_before_the_first_sweep_it_is_said_that_there_was_none() -> None:
     world = World()
     world.start()
