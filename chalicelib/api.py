@@ -60,43 +60,44 @@ class Api:
 
     def answer(self, request: HttpRequest) -> HttpAnswer:
         """Answer any request; whatever goes wrong is an `ErrorAnswer`."""
-        annex = request.parameters.get("name")
-        request_id: str | None = None
         try:
-            caller = _caller(request)
-            route = f"{request.method} {request.resource}"
-            if route == "POST /annexes":
-                start = _decode(request.body, wire.StartRequest)
-                annex, request_id = start.name, start.request_id
-                return self._start(_asked(caller, start, ""), start)
-            if route == "PATCH /annexes/{name}":
-                renew = _decode(request.body, wire.RenewRequest)
-                request_id = renew.request_id
-                asked = _asked(caller, renew, annex or "")
-                return _json(_OK, Renew(self.services)(asked, _name(annex), renew))
-            return _json(_OK, self._plain(route, caller, annex))
+            return self._routed(request)
         except AnnexError as error:
-            self.services.journal.fact(
-                "refused", code=error.code, said=error.message, annex=error.annex or annex
-            )
-            body = wire.ErrorBody(
-                code=error.code,
-                message=error.message,
-                annex=error.annex or annex,
-                request_id=request_id or request.gateway_request_id,
-            )
-            return _json(error.status, wire.ErrorAnswer(body))
+            refusal = error
         except Exception as error:  # noqa: BLE001  the one place where a defect becomes an answer
             self.services.journal.trouble("defect", error)
             self.services.journal.count("Defects")
-            body = wire.ErrorBody(
-                code=AnnexError.code,
-                message="The control plane met a defect of its own; the log of the function has "
-                f"it under request {request.gateway_request_id}. Repeating is safe.",
-                annex=annex,
-                request_id=request_id or request.gateway_request_id,
+            refusal = AnnexError(
+                "The control plane met a defect of its own; the log of the function has it under "
+                f"request {request.gateway_request_id}. Repeating is safe."
             )
-            return _json(AnnexError.status, wire.ErrorAnswer(body))
+        annex, request_id = _named(request)
+        body = wire.ErrorBody(
+            code=refusal.code,
+            message=refusal.message,
+            annex=refusal.annex or annex,
+            request_id=request_id or request.gateway_request_id,
+        )
+        self.services.journal.fact(
+            "refused",
+            code=body.code,
+            said=body.message,
+            annex=body.annex,
+            client_request_id=request_id,
+        )
+        return _json(refusal.status, wire.ErrorAnswer(body))
+
+    def _routed(self, request: HttpRequest) -> HttpAnswer:
+        caller = _caller(request)
+        route, name = f"{request.method} {request.resource}", request.parameters.get("name")
+        if route == "POST /annexes":
+            start = _decode(request.body, wire.StartRequest)
+            return self._start(_asked(caller, start, ""), start)
+        if route == "PATCH /annexes/{name}":
+            renew = _decode(request.body, wire.RenewRequest)
+            asked = _asked(caller, renew, name or "")
+            return _json(_OK, Renew(self.services)(asked, _name(name), renew))
+        return _json(_OK, self._plain(route, caller, name))
 
     def _start(self, asked: Asked, request: wire.StartRequest) -> HttpAnswer:
         answer = Start(self.services)(asked, request)
@@ -136,6 +137,25 @@ def _decode(body: bytes, kind: type[_T]) -> _T:
             raise BadRequest(_NAMES) from None
         # msgspec's words name the field and what is expected, never the value.
         raise BadRequest(f"The request cannot be read: {error}.") from None
+
+
+def _named(request: HttpRequest) -> tuple[str | None, str | None]:
+    """Annex and request id as far as they can be read, also where the rest of the body cannot."""
+    try:
+        body = msgspec.json.decode(request.body)
+    except (msgspec.DecodeError, UnicodeDecodeError):
+        body = None
+    fields = body if isinstance(body, dict) else {}
+    name = request.parameters.get("name") or fields.get("name")
+    return _valid(name, wire.Name), _valid(fields.get("request_id"), wire.RequestId)
+
+
+def _valid(text: object, kind: object) -> str | None:
+    """The text if it is one of its kind: a field may hold anything, and a secret, too."""
+    try:
+        return str(msgspec.convert(text, kind))
+    except msgspec.ValidationError:
+        return None
 
 
 def _asked(caller: CallerId, request: wire.StartRequest | wire.RenewRequest, annex: str) -> Asked:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import AwsUnavailable, Forbidden
+from .refusal_words import permission_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -41,9 +42,11 @@ def translated(what: str) -> Iterator[None]:
         yield
     except ClientError as error:
         if code_of(error) in _DENIED:
+            named = permission_in(message_of(error))
             raise Forbidden(
-                f"AWS does not let the control plane {what} ({code_of(error)}): ask the "
-                "administrator to run check-setup."
+                f"AWS does not let the control plane {what} "
+                f"({code_of(error)}{named and f': {named}'}): ask the administrator to run "
+                "check-setup."
             ) from error
         raise AwsUnavailable(
             f"AWS could not {what} ({code_of(error)}: {message_of(error)}); it is safe to repeat."

@@ -5,7 +5,6 @@ from __future__ import annotations
 import secrets
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import __version__, wire
@@ -14,6 +13,8 @@ from .errors import AnnexError
 from .iso import iso
 from .launchspec import SpecMaker
 from .model import AnnexId, AnnexName, Attempt
+from .refusal_words import said
+from .sweep_health import sweep_missed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -21,8 +22,6 @@ if TYPE_CHECKING:
     from .model import CallerId, SweepState
     from .services import Services
 
-# The sweep runs each minute; after this many without one somebody should know.
-_SWEEP_MISSED_AFTER = timedelta(minutes=3)
 _AT_ONCE = 9
 # EC2 User Guide, 'Spot Fleet permissions' and 'EC2 Fleet prerequisites': calls by API, unlike those
 # of the console, do not make them.
@@ -142,18 +141,10 @@ class Check:
         return ""
 
     def _schedule(self, state: SweepState | None) -> str:
-        if state is None:
-            return "The ledger, where the sweep leaves word, cannot be read."
-        if state.finished_at is None:
-            return "The sweep has not run yet: wait a minute and look again."
-        if self.services.clock.now() - state.finished_at > _SWEEP_MISSED_AFTER:
-            return (
-                f"The sweep last finished at {iso(state.finished_at)}: leases are kept by the "
-                "machines alone. Look at its schedule and its log."
-            )
-        if state.problems:
-            return f"The last sweep met trouble: {'; '.join(state.problems[:5])}."
-        return ""
+        missed = sweep_missed(state, self.services.clock.now())
+        if state is None or missed or not state.problems:
+            return missed
+        return f"The last sweep met trouble: {'; '.join(state.problems[:5])}."
 
     def _network(self) -> str:
         subnets = self.services.settings().subnets
@@ -182,7 +173,9 @@ class Check:
         spec = maker.make(request, AnnexId("check-setup"), request.identity, "config/-", now, now)
         attempt = Attempt(f"check-setup-{secrets.token_hex(8)}", spec.places[0], 1, now)
         refusal = services.compute.rehearse(spec, attempt)
-        return "" if refusal is None else f"EC2 refuses: {refusal.message} ({refusal.code})."
+        if refusal is None:
+            return ""
+        return f"EC2 refuses a launch: {said(refusal, spec.places[0].instance_type)}"
 
     def _sweep_state(self) -> SweepState | None:
         try:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .model import Annex, Ask, Launch, Market, RefusalKind, Road
+from .refusal_words import said as in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .model import Attempt, Refusal
+    from .model import Attempt
 
 _FINAL = (RefusalKind.FATAL, RefusalKind.SPENT)
 
@@ -47,10 +48,13 @@ def notes(launch: Launch) -> tuple[str, ...]:
 def _notes(launch: Launch, attempt: Attempt) -> Iterator[str]:
     where = _where(launch, attempt)
     if attempt.refusal is not None:
-        yield f"{where}: {_said(attempt.refusal)}"
+        kind = attempt.place.instance_type if attempt.place else ""
+        yield f"{where}: {in_words(attempt.refusal, kind)}"
         return
     for no in attempt.refusals:
-        yield f"{no.where}: {_said(no)}"
+        sentence = in_words(no, no.where.partition(" ")[0])
+        # What holds whatever the type and zone need not be told of each.
+        yield sentence if no.kind in _FINAL else f"{no.where}: {sentence}"
     if attempt.got >= attempt.count:
         return
     if attempt.settled:
@@ -67,10 +71,6 @@ def _where(launch: Launch, attempt: Attempt) -> str:
     if launch.spec.road is Road.SPOT_FLEET:
         return "Spot Fleet" + (f" {attempt.fleet_id}" if attempt.fleet_id else "")
     return f"All types and zones, {attempt.market}"
-
-
-def _said(refusal: Refusal) -> str:
-    return f"{refusal.message} ({refusal.code})."
 
 
 def why_nothing_started(annex: Annex) -> str:

@@ -68,8 +68,10 @@ class Sweep:
         more = len(problems) - PROBLEMS_KEPT
         if more > 0:
             problems[PROBLEMS_KEPT:] = [f"and {more} more: see the sweep's log"]
-        state = SweepState(self.clock.now(), resume_after, tuple(problems))
-        self._finish(state, complete=listed is not None and records is not None)
+        complete = listed is not None and records is not None
+        finished_at = self.clock.now() if complete else self._finished_before()
+        state = SweepState(finished_at, resume_after, tuple(problems))
+        self._finish(state, complete=complete)
         return state
 
     def _machines(self, problems: list[str]) -> list[Instance] | None:
@@ -205,6 +207,13 @@ class Sweep:
             self._note(problems, "orphans could not be ended", error)
             return
         problems += [f"orphan {one} could not be ended: {why}" for one, why in refused.items()]
+
+    def _finished_before(self) -> datetime | None:
+        """A sweep that was blind is none: whoever looks at the time must see the last good one."""
+        try:
+            return self.ledger.sweep_state().finished_at
+        except AnnexError:
+            return None  # nor will this state be saved
 
     def _finish(self, state: SweepState, *, complete: bool) -> None:
         if complete:

@@ -52,7 +52,7 @@ def why_not(annex: Annex, launch: Launch) -> AnnexError:
 def _error_for(refusals: Sequence[Refusal]) -> type[AnnexError]:
     last = refusals[-1]
     if last.kind is RefusalKind.FATAL:
-        return Forbidden if last.code in _NOT_ALLOWED else BadRequest
+        return Forbidden if last.code.partition(".")[0] in _NOT_ALLOWED else BadRequest
     if last.kind is RefusalKind.SPENT:
         return AwsUnavailable
     if all(one.kind is RefusalKind.QUOTA for one in refusals):

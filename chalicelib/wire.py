@@ -139,6 +139,7 @@ class AnnexView(Struct, frozen=True, kw_only=True):
     """One annex as ledger and EC2 have it; `state` is one of `model.AnnexState`'s words.
 
     `requested` and `started` count in `unit`s.
+    `warning` (where annexes are shown) says that the sweep has not finished for some minutes.
     """
 
     name: str
@@ -153,6 +154,7 @@ class AnnexView(Struct, frozen=True, kw_only=True):
     unit: str = "machine"  # or "slot"
     reason: str = ""
     instances: tuple[InstanceView, ...] = ()
+    warning: str = ""
 
 
 class AnnexSummary(Struct, frozen=True, kw_only=True):
@@ -172,9 +174,10 @@ class AnnexSummary(Struct, frozen=True, kw_only=True):
 
 
 class AnnexList(Struct, frozen=True):
-    """The caller's annexes, newest first."""
+    """The caller's annexes, newest first; `warning` as `AnnexView` has it."""
 
     annexes: tuple[AnnexSummary, ...]
+    warning: str = ""
 
 
 class StartAnswer(Struct, frozen=True, kw_only=True):

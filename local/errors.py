@@ -12,6 +12,7 @@ from xml.sax.saxutils import escape
 STATUS = {
     "AccessDenied": 403,
     "AuthFailure": 401,
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": 403,
     "DryRunOperation": 412,
     "InsufficientInstanceCapacity": 500,
     "InternalError": 500,
@@ -20,6 +21,7 @@ STATUS = {
     "InvalidAccessKeyId": 403,
     "InvalidClientTokenId": 403,
     "NotImplemented": 501,
+    "OptInRequired": 401,
     "RequestLimitExceeded": 503,
     "RequestTimeTooSkewed": 403,
     "ServiceUnavailable": 503,

@@ -110,8 +110,21 @@ _MESSAGES = {
         "instance bucket that the specified instance type belongs to. Please visit "
         "http://aws.amazon.com/contact-us/ec2-request to request an adjustment to this limit."
     ),
+    "MaxSpotInstanceCountExceeded": "Max spot instance count exceeded",
+    "AuthFailure.ServiceLinkedRoleCreationNotPermitted": (
+        "The provided credentials do not have permission to create the service-linked role for EC2 "
+        "Spot Instances."
+    ),
+    "OptInRequired": (
+        "In order to use this AWS Marketplace product you need to accept terms and subscribe. To "
+        "do so please visit https://aws.amazon.com/marketplace/pp?sku=0123456789abcdefghijklmno"
+    ),
     "RequestLimitExceeded": "Request limit exceeded.",
-    "UnauthorizedOperation": "You are not authorized to perform this operation.",
+    "UnauthorizedOperation": (
+        "You are not authorized to perform this operation. User: arn:aws:iam::123456789012:user/me "
+        "is not authorized to perform: ec2:{action} because no identity-based policy allows the "
+        "ec2:{action} action"
+    ),
     "InternalError": "An internal error has occurred.",
     "Unavailable": "The server is overloaded and can't handle the request.",
 }

@@ -92,9 +92,9 @@ class Api:
         """
         return views.started(self._call("POST", "/annexes", body, annex=body["name"]))
 
-    def annexes(self) -> list[views.Annex]:
+    def annexes(self) -> views.Annexes:
         """GET /annexes: the caller's, newest first."""
-        return [views.annex(item) for item in self._call("GET", "/annexes")["annexes"]]
+        return views.annexes(self._call("GET", "/annexes"))
 
     def annex(self, name: str) -> views.Annex:
         """GET /annexes/{name}.
@@ -128,6 +128,14 @@ class Api:
         self, method: str, path: str, body: dict[str, Any] | None = None, annex: str | None = None
     ) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
+        try:
+            return self._tried(method, path, data)
+        except ClientError as error:
+            error.annex = error.annex or annex
+            error.request_id = error.request_id or (body or {}).get("request_id")
+            raise
+
+    def _tried(self, method: str, path: str, data: bytes | None) -> dict[str, Any]:
         unsure = False
         for tries, pause in enumerate((*_PAUSES, None)):
             try:
@@ -139,7 +147,7 @@ class Api:
                 if status < 400:  # noqa: PLR2004 - HTTP's own
                     return self._parsed(answer)
                 if status not in _AGAIN or pause is None:
-                    error = error_of(status, answer, annex)
+                    error = error_of(status, answer)
                     if unsure and not error.told and not isinstance(error, AwsTrouble):
                         # An earlier try of this request may have been carried out nevertheless.
                         raise Unanswered(error.message)
@@ -194,7 +202,7 @@ class _Lost(Exception):
         self.connected = connected
 
 
-def error_of(status: int, answer: bytes, annex: str | None = None) -> ClientError:
+def error_of(status: int, answer: bytes) -> ClientError:
     """The error that an HTTP answer stands for."""
     try:
         body = json.loads(answer)
@@ -202,8 +210,9 @@ def error_of(status: int, answer: bytes, annex: str | None = None) -> ClientErro
         body = {}
     told = body.get("error") if isinstance(body, dict) else None
     if isinstance(told, dict) and told.get("message"):
-        code, message = str(told.get("code", "")), _with_names(told, annex)
+        code, message = str(told.get("code", "")), str(told["message"])
     else:  # API Gateway's own answers
+        told = {}
         if _no_such_api(status, body):
             return AwsTrouble(_NO_API, code="NotDeployed")
         code, message = "", _gateway_message(status, body)
@@ -212,6 +221,7 @@ def error_of(status: int, answer: bytes, annex: str | None = None) -> ClientErro
         kind = Refused
     error = kind(message, code=code or None)
     error.told = bool(code)
+    error.annex, error.request_id = told.get("annex"), told.get("request_id")
     return error
 
 
@@ -224,18 +234,6 @@ _KINDS: dict[int, type[ClientError]] = {
     422: BadInput,
     429: AwsTrouble,
 }
-
-
-def _with_names(told: dict[str, Any], annex: str | None) -> str:
-    """The control plane's sentence, with annex and request named if it does not do so itself."""
-    message = str(told["message"])
-    name, request_id = told.get("annex") or annex, told.get("request_id")
-    extra = []
-    if name and name not in message:
-        extra.append(f"annex {name}")
-    if request_id and request_id not in message:
-        extra.append(f"request {request_id}")
-    return f"{message} ({', '.join(extra)})" if extra else message
 
 
 _NO_API = (

@@ -124,6 +124,21 @@ def _others(commands: Any) -> None:  # noqa: ANN401
         p.set_defaults(run="stop")
 
     p = commands.add_parser(
+        "forget",
+        help="remove from the pool what dead machines left",
+        description="Remove the slots of machines that died without a word from the pool, and jobs"
+        " there that were removed from the queue; say what is to be done about the others.",
+        allow_abbrev=False,
+    )
+    p.add_argument("name", metavar="NAME")
+    p.add_argument(
+        "--instance", metavar="ID", help="this machine alone, whatever EC2 says; else all that died"
+    )
+    _yes(p)
+    _common(p)
+    p.set_defaults(run="forget")
+
+    p = commands.add_parser(
         "where",
         help="where jobs ran",
         description="Count on whose machines finished jobs ran, and draw the counts.",

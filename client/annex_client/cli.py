@@ -147,6 +147,17 @@ def _run_stop(parsed: argparse.Namespace, session: Session) -> Exit:
     return stop.run(session, options)
 
 
+def _run_forget(parsed: argparse.Namespace, session: Session) -> Exit:
+    from annex_client.commands import forget  # noqa: PLC0415
+
+    options = forget.ForgetOptions(
+        name=inputs.annex_name(parsed.name),
+        instance_id=None if parsed.instance is None else inputs.instance_id(parsed.instance),
+        yes=parsed.yes,
+    )
+    return forget.run(session, options)
+
+
 def _run_where(parsed: argparse.Namespace, session: Session) -> Exit:
     from annex_client.commands import where  # noqa: PLC0415
 
@@ -193,6 +204,7 @@ _COMMANDS: dict[str, Callable[[argparse.Namespace, Session], Exit]] = {
     "status": _run_status,
     "renew": _run_renew,
     "stop": _run_stop,
+    "forget": _run_forget,
     "where": _run_where,
     "setup": _run_setup,
     "check_setup": _run_check_setup,

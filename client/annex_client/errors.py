@@ -8,18 +8,32 @@ from annex_client.exits import Exit
 class ClientError(Exception):
     """Something that the user is told in one or two sentences, never with a traceback.
 
-    The message says what happened and what to do. `code` is a word for scripts (`--json`).
+    The message says what happened and what to do. `code` is a word for scripts (`--json`). `annex`
+    and `request_id` say what the control plane was asked for, where it was asked.
     """
 
     exit = Exit.UNEXPECTED
     code = "Unexpected"
     told = False  # the control plane itself said so, and thus knows what became of the request
+    annex: str | None = None
+    request_id: str | None = None
 
     def __init__(self, message: str, *, code: str | None = None) -> None:
         super().__init__(message)
         self.message = message
         if code is not None:
             self.code = code
+
+    def about(self, other: ClientError) -> ClientError:
+        """This error, said of the annex and the request of another one that it stands for."""
+        self.annex, self.request_id = other.annex, other.request_id
+        return self
+
+    @property
+    def named(self) -> str:
+        """`annex NAME, request ID`: what an administrator looks for in the functions' logs."""
+        names = (("annex", self.annex), ("request", self.request_id))
+        return ", ".join(f"{what} {name}" for what, name in names if name)
 
 
 class BadInput(ClientError):
@@ -61,7 +75,8 @@ def unsure(trouble: AwsTrouble, sentence: str) -> AwsTrouble:
     """The same trouble while something was to be changed: `sentence` says what is not known."""
     if trouble.code == "NotDeployed":
         return trouble  # nobody is there who could have done anything
-    return type(trouble)(f"{trouble.message}  {sentence}", code=trouble.code)
+    trouble.message += f"  {sentence}"
+    return trouble
 
 
 class PoolTrouble(ClientError):

@@ -156,6 +156,13 @@ def ami_id(text: str) -> str:
     return text
 
 
+def instance_id(text: str) -> str:
+    """An EC2 instance's id."""
+    if not re.fullmatch(r"i-[0-9a-f]{8,17}", text):
+        raise BadInput(f"{text!r} is no instance's id; i-0123456789abcdef0 would be.")
+    return text
+
+
 def email(text: str) -> str:
     """An e-mail address, or nothing."""
     if text and not re.fullmatch(r"[^@\s]+@[^@\s]+", text):

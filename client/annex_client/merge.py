@@ -18,6 +18,9 @@ if TYPE_CHECKING:
 
 UNKNOWN = "unknown: the collector could not be asked"
 _GONE = ("shutting-down", "terminated", "stopping", "stopped")
+# Nothing of such a machine answers any more; whatever the pool shows of it is a remnant.
+DEAD = ("terminated", "stopped")
+ALIVE = ("pending", "running")
 _LEAVING = {"retiring": "takes no new jobs", "ending": "ending"}
 _PHASES = {
     "": "booting",
@@ -76,7 +79,12 @@ class Whole:
     def as_json(self) -> dict[str, Any]:
         """As `status NAME --json` has it."""
         started = {} if self.annex.started is None else {"started": self.annex.started}
-        return {**_facts(self.annex), **started, "instances": [m.as_json() for m in self.machines]}
+        return {
+            **_facts(self.annex),
+            **started,
+            "instances": [m.as_json() for m in self.machines],
+            "warning": self.annex.warning,
+        }
 
 
 def merge(annex: Annex, slots: Iterable[Slot] | None, now: datetime) -> Whole:
@@ -132,7 +140,13 @@ def _machine(annex: Annex, instance: Instance, slots: list[Slot] | None, now: da
     if not reason:
         strangers = sorted({slot.identity or "nobody" for slot in slots} - {annex.owner})
         reason = _in_pool(mine) if mine else _not_in_pool(annex, instance, strangers)
-    return Machine(instance, bool(mine), len(mine), claimed, reason)
+    dead = instance.state in DEAD
+    if dead and mine:
+        reason = (
+            f"{reason.rstrip('.')}; it died without leaving the pool, where its slots stand and its"
+            f" jobs seem to run: 'annex-client forget {annex.name}' removes them"
+        )
+    return Machine(instance, bool(mine) and not dead, len(mine), claimed, reason)
 
 
 def _without_pool(annex: Annex, instance: Instance, now: datetime) -> str:

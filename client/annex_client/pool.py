@@ -1,13 +1,18 @@
-"""The pool: what its collector shows, and where its machines must report. Reads only."""
+"""The pool: what its collector shows, where machines must report, and what dead ones left."""
 
 from __future__ import annotations
 
 import re
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Callable, Protocol, TypeVar
 
+from annex_client import remains
 from annex_client.errors import PoolTrouble
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+_T = TypeVar("_T")
 # A collector that does not answer within this is out of reach (HTCondor's own default: 60 s).
 _QUERY_SECONDS = "10"
 _ADDRESS = re.compile(r"[A-Za-z0-9.-]+(:[0-9]{1,5})?")
@@ -75,6 +80,12 @@ class Pool(Protocol):
     def execute_ads(self) -> list[Any]:
         """All startd and master ads, as classad2.ClassAd, to try a rule on."""
 
+    def jobs_on(self, instance_ids: Sequence[str]) -> list[remains.Job]:
+        """This access point's jobs, anybody's, that seem to run on these machines."""
+
+    def invalidate(self, annex_id: str, instance_id: str, identity: str, token: str) -> None:
+        """Remove one machine's ads from the collector; `token` is the annex owner's."""
+
 
 class CondorPool:
     """The pool that HTCondor's configuration on this host leads to, through the bindings."""
@@ -120,6 +131,17 @@ class CondorPool:
         kinds = self._htcondor.AdType
         return [*self._query(kinds.Startd, "true", []), *self._query(kinds.Master, "true", [])]
 
+    def jobs_on(self, instance_ids: Sequence[str]) -> list[remains.Job]:
+        """See `Pool`."""
+        return _asked("schedd", lambda: remains.jobs_on(self._htcondor, instance_ids))
+
+    def invalidate(self, annex_id: str, instance_id: str, identity: str, token: str) -> None:
+        """See `Pool`."""
+        _asked(
+            "collector",
+            lambda: remains.invalidate(self._htcondor, annex_id, instance_id, identity, token),
+        )
+
     def _local_schedd(self) -> tuple[str, str]:
         """Name and address of the schedd that condor_submit on this host would use."""
         try:
@@ -143,6 +165,17 @@ class CondorPool:
                 f"The pool's collector ({host}) cannot be asked: {_first_line(error)}  Check with"
                 " 'condor_status' that the pool is up and that you may read it."
             ) from None
+
+
+def _asked(whom: str, call: Callable[[], _T]) -> _T:
+    try:
+        return call()
+    except PoolTrouble:
+        raise
+    except Exception as error:  # noqa: BLE001 - the bindings raise many kinds
+        raise PoolTrouble(
+            f"The {whom} would not do it, or did not answer: {_first_line(error)}"
+        ) from None
 
 
 def slot_of(ad: Any) -> Slot:  # noqa: ANN401 - a ClassAd, or a dict in tests

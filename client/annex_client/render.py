@@ -121,8 +121,19 @@ class Output:
 
     def failed(self, error: ClientError) -> None:
         """The sentence of an error, and with `--json` the same as an object."""
-        self.warn(f"{self._program}: {error.message}")
-        self.facts({"error": {"code": error.code, "message": error.message, "exit": error.exit}})
+        named = f" ({error.named})" if error.named else ""
+        self.warn(f"{self._program}: {error.message}{named}")
+        self.facts(
+            {
+                "error": {
+                    "code": error.code,
+                    "message": f"{error.message}{named}",
+                    "exit": error.exit,
+                    "annex": error.annex,
+                    "request_id": error.request_id,
+                }
+            }
+        )
 
     def _end_progress(self) -> None:
         if self._progress and self._tty:

@@ -43,6 +43,7 @@ class Annex:
     reason: str = ""
     instances: tuple[Instance, ...] = ()
     instance_counts: dict[str, int] = field(default_factory=dict)
+    warning: str = ""
 
     @property
     def lease_end(self) -> datetime:
@@ -71,6 +72,14 @@ class Annex:
 
 
 @dataclass(frozen=True)
+class Annexes:
+    """All of a caller's annexes; `warning` says what is wrong with the control plane itself."""
+
+    annexes: tuple[Annex, ...]
+    warning: str = ""
+
+
+@dataclass(frozen=True)
 class Started:
     """The answer to start and grow; `asked` and `started` in the units that were asked for."""
 
@@ -95,6 +104,11 @@ def annex(data: dict[str, Any]) -> Annex:
     known = {name: data[name] for name in Annex.__dataclass_fields__ if name in data}
     known["instances"] = tuple(instance(item) for item in data.get("instances", ()))
     return Annex(**known)
+
+
+def annexes(data: dict[str, Any]) -> Annexes:
+    """`AnnexList`."""
+    return Annexes(tuple(annex(item) for item in data["annexes"]), data.get("warning", ""))
 
 
 def instance(data: dict[str, Any]) -> Instance:

@@ -7,6 +7,7 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.account.support import IMAGE, LocalAccount, Machines, code
 
@@ -94,6 +95,51 @@ def test_the_quota_of_vcpus_holds(account: LocalAccount, machines: Machines) -> 
     ids = [each["InstanceId"] for each in machines.all()]
     machines.ec2.terminate_instances(InstanceIds=ids)
     assert machines.launch()
+
+
+@pytest.mark.parametrize(
+    ("refusal", "status", "words"),
+    [
+        ("VcpuLimitExceeded", 400, "more vCPU capacity than your current vCPU limit"),
+        ("MaxSpotInstanceCountExceeded", 400, "Max spot instance count exceeded"),
+        (
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+            403,
+            "to create the service-linked role for EC2 Spot Instances",
+        ),
+        ("OptInRequired", 401, "https://aws.amazon.com/marketplace/pp?sku="),
+        ("UnauthorizedOperation", 403, "not authorized to perform: ec2:RunInstances because"),
+    ],
+)
+def test_refusals_come_on_demand_in_ec2_s_own_words(
+    account: LocalAccount, machines: Machines, refusal: str, status: int, words: str
+) -> None:
+    """EC2 API reference, "Error codes for the Amazon EC2 API"."""
+    account.press("faults", {"action": "RunInstances", "code": refusal, "times": 1})
+    with pytest.raises(ClientError) as refused:
+        machines.launch()
+    answer = refused.value.response
+    assert answer["Error"]["Code"] == refusal
+    assert answer["ResponseMetadata"]["HTTPStatusCode"] == status
+    assert words in answer["Error"]["Message"]
+    assert machines.all() == []
+    assert machines.launch()
+
+
+@pytest.mark.parametrize("action", ["CreateFleet", "RequestSpotFleet"])
+def test_a_denied_fleet_names_its_own_permission(account: LocalAccount, action: str) -> None:
+    """EC2 API reference, "Error codes for the Amazon EC2 API": UnauthorizedOperation."""
+    account.press("faults", {"action": action, "code": "UnauthorizedOperation"})
+    ec2 = account.client("ec2")
+    config = {"IamFleetRole": "arn:aws:iam::123456789012:role/r", "TargetCapacity": 1}
+    calls = {
+        "CreateFleet": lambda: ec2.create_fleet(
+            LaunchTemplateConfigs=[], TargetCapacitySpecification={"TotalTargetCapacity": 1}
+        ),
+        "RequestSpotFleet": lambda: ec2.request_spot_fleet(SpotFleetRequestConfig=config),
+    }
+    with pytest.raises(ClientError, match=f"to perform: ec2:{action} because"):
+        calls[action]()
 
 
 @pytest.mark.parametrize(

@@ -52,6 +52,7 @@ class FakePlane:
     problems: list[str] = field(default_factory=list)
     components: list[dict[str, Any]] = field(default_factory=list)
     sweep_finished_at: str | None = iso(NOW)
+    warning: str = ""
 
     def sent(self, method: str) -> list[Call]:
         """The requests of one method."""
@@ -84,7 +85,8 @@ class FakePlane:
             return self._start(call.body)
         name = call.path.rsplit("/", 1)[-1]
         if call.path == "/annexes":
-            return 200, {"annexes": [_summary(annex) for annex in self.annexes.values()]}
+            found = [_summary(annex) for annex in self.annexes.values()]
+            return 200, {"annexes": found, "warning": self.warning}
         if call.path == "/setup":
             return 200, {
                 "deployment": "htcondor-annex",

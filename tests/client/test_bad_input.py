@@ -142,7 +142,7 @@ def test_an_image_that_does_not_exist_is_the_control_plane_s_refusal(
     ]
     done = world.annex_client("start", "demo", "--yes", "--ami-id", "ami-01234567")
     assert done.status == Exit.BAD_INPUT
-    assert "There is no image ami-01234567. (annex demo)" in done.err
+    assert "There is no image ami-01234567. (annex demo, request " in done.err
 
 
 def test_macros_that_are_no_numbers_are_named(world: World, plane: FakePlane) -> None:

@@ -276,3 +276,15 @@ def test_an_admin_key_that_was_not_used_for_a_year_is_cleared_away(world: World)
     world.clock.sleep(86_400 * 2)
     world.annex_client("status")
     assert list(world.condor.rglob("*admin*")) == []
+
+
+def test_a_sweep_that_has_stopped_is_said_with_every_status(world: World, plane: FakePlane) -> None:
+    plane.warning = "The sweep last finished at 2026-11-24T12:00:00Z."
+    plane.add("demo", warning=plane.warning)
+    for words in (["status"], ["status", "demo"]):
+        done = world.annex_client(*words)
+        assert done.status == Exit.DONE
+        assert f"{plane.warning}  Tell whoever administers the AWS account." in done.err
+        assert world.annex_client(*words, "--json").json()["warning"] == plane.warning
+    plane.annexes["demo"]["warning"] = ""
+    assert "sweep" not in world.annex_client("status", "demo").err

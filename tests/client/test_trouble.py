@@ -184,7 +184,51 @@ def test_errors_name_annex_and_request_and_are_json_when_asked_for(
         "code": "CapExceeded",
         "message": "Too many. (annex demo, request r-1)",
         "exit": 3,
+        "annex": "demo",
+        "request_id": "r-1",
     }
+    plane.next_answers = [(403, {"error": told})]
+    done = world.annex_client("start", "demo", "--yes")
+    assert done.err == "annex-client: Too many. (annex demo, request r-1)\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        ("start", "demo", "--yes"),
+        ("renew", "demo", "--duration", "1"),
+        ("stop", "demo", "--yes"),
+        ("status", "demo"),
+    ],
+)
+@pytest.mark.parametrize(
+    "answer",
+    [
+        *(error(status, "Some", "No machine of annex d.") for status in (400, 403, 404, 409, 503)),
+        (502, {"message": "Internal server error"}),
+    ],
+)
+def test_every_command_shows_annex_and_request_of_every_error(
+    words: tuple[str, ...], answer: tuple[int, Any], world: World, plane: FakePlane
+) -> None:
+    if "error" in answer[1]:
+        answer[1]["error"]["request_id"] = "gw-7"
+    plane.next_answers = [answer] * 5
+    done = world.annex_client(*words, "--json")
+    told = done.json()["error"]
+    assert told["annex"] == "demo"
+    sent = (plane.calls[-1].body or {}).get("request_id")
+    assert told["request_id"] == ("gw-7" if "error" in answer[1] else sent)
+    assert told["message"].endswith(")")
+    assert "annex demo" in told["message"].rpartition("(")[2]
+    assert str(told["request_id"] or "") in told["message"].rpartition("(")[2]
+    assert told["message"] in done.err
+
+
+def test_an_unanswered_request_is_named_too(world: World, plane: FakePlane) -> None:
+    plane.next_answers = ["drop"] * 5
+    done = world.annex_client("start", "demo", "--yes")
+    assert f"(annex demo, request {plane.calls[0].body['request_id']})" in done.err
 
 
 @pytest.mark.parametrize(

@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from pathlib import Path
 
+    from annex_client.remains import Job
+
 API_URL = "https://abc123.execute-api.us-east-1.amazonaws.com/api"
 CREDENTIALS = {"AWS_ACCESS_KEY_ID": "AKIDEXAMPLE", "AWS_SECRET_ACCESS_KEY": "not-a-secret"}
 
@@ -69,6 +71,10 @@ class FakePool:
     machines: list[Slot] = field(default_factory=list)
     ads: list[Any] = field(default_factory=list)
     unreachable: str = ""
+    jobs: list[Job] = field(default_factory=list)
+    deaf: bool = False  # invalidations do nothing
+    forgotten: list[tuple[str, str, str]] = field(default_factory=list)
+    tokens: list[str] = field(default_factory=list)
 
     def facts(self) -> Facts:
         """See `Pool`."""
@@ -84,6 +90,19 @@ class FakePool:
         """See `Pool`."""
         self._reach()
         return self.ads
+
+    def jobs_on(self, instance_ids: Sequence[str]) -> list[Job]:
+        """See `Pool`."""
+        self._reach()
+        return [job for job in self.jobs if job.instance_id in instance_ids]
+
+    def invalidate(self, annex_id: str, instance_id: str, identity: str, token: str) -> None:
+        """See `Pool`."""
+        self._reach()
+        self.forgotten.append((annex_id, instance_id, identity))
+        self.tokens.append(token)
+        if not self.deaf:
+            self.machines = [s for s in self.machines if s.instance_id != instance_id]
 
     def _reach(self) -> None:
         if self.unreachable:
@@ -119,6 +138,7 @@ class FakeTools:
     environs: list[dict[str, str]] = field(default_factory=list)
     token_options: dict[str, Any] = field(default_factory=dict)
     history: str = ""
+    on_removal: Callable[[], None] = lambda: None
 
     def __call__(
         self,
@@ -131,6 +151,8 @@ class FakeTools:
         """See `Runner`."""
         self.calls.append(tuple(argv))
         self.environs.append(dict(extra_environ or {}))
+        if argv[0] == "condor_rm":
+            self.on_removal()
         if argv[0] in self.answers:
             return self.answers[argv[0]]
         if argv[0] == "condor_token_fetch":

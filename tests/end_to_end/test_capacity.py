@@ -31,12 +31,38 @@ def test_over_the_quota_nothing_runs_and_the_quota_is_named(stage: Stage) -> Non
     assert not stage.machines("Overquota")
 
 
+@pytest.mark.parametrize(
+    ("code", "words"),
+    [
+        ("VcpuLimitExceeded", ("(L-1216C47A)", "asks for more at https://console.aws.amazon.com")),
+        ("MaxSpotInstanceCountExceeded", ("(L-34B43A08)",)),
+        (
+            "AuthFailure.ServiceLinkedRoleCreationNotPermitted",
+            ("AWSServiceRoleForEC2Spot", "aws iam create-service-linked-role"),
+        ),
+        ("OptInRequired", ("https://aws.amazon.com/marketplace/pp?sku=", "--ami-id")),
+        (
+            "UnauthorizedOperation",
+            ("the permission ec2:RunInstances", "an administrator of the AWS account"),
+        ),
+    ],
+)
+def test_each_refusal_of_ec2_s_says_what_to_do(
+    stage: Stage, code: str, words: tuple[str, ...]
+) -> None:
+    stage.press("POST", "faults", {"action": "RunInstances", "code": code})
+    done = stage.annex("start", "Denied", "--ami-id", BAKED, "--yes")
+    done.refused(3, code, "(annex Denied, request ", *words)
+    assert not stage.machines("Denied")
+
+
 def test_a_part_of_what_was_asked_for_is_said_in_numbers(stage: Stage) -> None:
     with stage.options(capacity={"*": 1}):
         done = stage.annex("start", "Partly", "--count", "3", "--ami-id", BAKED, "--yes")
     assert done.status == 6, done.err
     assert "Annex started with 1 of 3 machines only." in done.out
     assert len(stage.machines("Partly")) == 1
+    assert "1 of 3 started" in stage.view("Partly")["reason"]
     stage.end("Partly")
 
 

@@ -48,11 +48,11 @@ def run(session: Session, options: RenewOptions) -> Exit:
             f"Interrupted while {name} was being renewed; 'annex-client status {name}' shows its"
             " lease, and the same command may be given again."
         ) from None
-    except NotFound:
+    except NotFound as missing:
         raise NotFound(
             f"There is no annex {name} of yours to renew.  'annex-client status' lists those there"
             " are; 'annex-client start' starts one."
-        ) from None
+        ).about(missing) from None
     except AwsTrouble as trouble:
         raise unsure(
             trouble,

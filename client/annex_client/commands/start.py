@@ -74,7 +74,7 @@ def _live_annex(session: Session, options: StartOptions) -> Annex | None:
         raise Conflict(
             f"The name {options.name} is taken by somebody else's annex; choose another.",
             code="NameTaken",
-        ) from None
+        ).about(refused) from None
     if annex is None or annex.over:
         if options.grow:
             raise NotFound(

@@ -37,7 +37,7 @@ def run(session: Session, options: StatusOptions) -> Exit:
         if options.watch:
             session.out.clear_screen()
         if options.name is None and options.classads and not session.out.as_json:
-            for annex in session.api.annexes():
+            for annex in session.api.annexes().annexes:
                 if not annex.over:
                     _one(session, replace(options, name=annex.name))
         elif options.name is None:
@@ -53,17 +53,17 @@ def _one(session: Session, options: StatusOptions) -> None:
     name = str(options.name)
     try:
         annex = session.api.annex(name)
-    except NotFound:
+    except NotFound as missing:
         raise NotFound(
             f"There is no annex {name} of yours.  'annex-client status' lists those there are."
-        ) from None
+        ).about(missing) from None
     if annex.over:
         admin_key.forget(session.context, name)
     slots, trouble = session.slots(name)
     whole = merge.merge(annex, slots, session.context.clock.now())
     session.out.facts(whole.as_json())
     if session.out.as_json:
-        _warn(session, trouble)
+        _warn(session, trouble, annex.warning)
         return
     if options.classads:
         _print_classads(session, whole)
@@ -77,16 +77,17 @@ def _one(session: Session, options: StatusOptions) -> None:
         )
     else:
         session.out.say("No machines.")
-    _warn(session, trouble)
+    _warn(session, trouble, annex.warning)
 
 
 def _all(session: Session) -> None:
-    annexes = session.api.annexes()
+    listed = session.api.annexes()
+    annexes = listed.annexes
     for name in {a.name for a in annexes} - {a.name for a in annexes if not a.over}:
         admin_key.forget(session.context, name)
     slots, trouble = session.slots()
     found = [merge.summary_json(annex, slots) for annex in annexes]
-    session.out.facts({"annexes": found})
+    session.out.facts({"annexes": found, "warning": listed.warning})
     if not session.out.as_json:
         if not found:
             session.out.say("You have no annexes.")
@@ -96,7 +97,7 @@ def _all(session: Session) -> None:
                 [_summary_row(item) for item in found],
                 right="345",
             )
-    _warn(session, trouble)
+    _warn(session, trouble, listed.warning)
 
 
 def _headline(session: Session, annex: Annex) -> str:
@@ -171,9 +172,11 @@ def _classad(value: object) -> str:
     return f'"{text}"'
 
 
-def _warn(session: Session, trouble: str) -> None:
+def _warn(session: Session, trouble: str, warning: str) -> None:
     if trouble:
         session.out.warn(f"{trouble}  What the collector would know is 'unknown'.")
+    if warning:
+        session.out.warn(f"{warning}  Tell whoever administers the AWS account.")
 
 
 def _number(value: int | None) -> str:

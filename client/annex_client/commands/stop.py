@@ -42,8 +42,8 @@ def run(session: Session, options: StopOptions) -> Exit:
                 return Exit.UNEXPECTED
     try:
         annex = session.api.stop(name)
-    except NotFound:
-        raise _none(name) from None
+    except NotFound as missing:
+        raise _none(name).about(missing) from None
     except AwsTrouble as trouble:
         raise unsure(
             trouble,
