@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from .model import AnnexId
     from .ports import Catalog, Composer
-    from .settings import Settings
+    from .settings import Deployment, Settings
     from .wire import StartRequest
 
 # CreateFleet takes 300 overrides, one for each type in each subnet (EC2 User Guide, 'EC2 Fleet
@@ -36,7 +36,7 @@ class SpecMaker:
     catalog: Catalog
     compose: Composer
     settings: Settings
-    deployment: str
+    deployment: Deployment
 
     def make(
         self,
@@ -54,17 +54,21 @@ class SpecMaker:
         image = self._image(request, types)
         by_fleet = request.market == "spot" or request.slots or request.requirements
         vcpus = self.catalog.vcpus(types) if request.slots else {}
-        user_data = self.compose(
-            annex_name=request.name,
-            annex_id=annex_id,
-            key=config_key,
-            role_id=self.settings.instance_role_id,
-            lease_expires_at=expires_at,
-            dead_man_margin_seconds=self.settings.dead_man_margin_seconds,
-            boot_limit_seconds=self.settings.boot_limit_seconds,
-            user_part=user_part(request),
+        user_data = (
+            b""
+            if request.legacy
+            else self.compose(
+                annex_name=request.name,
+                annex_id=annex_id,
+                key=config_key,
+                role_id=self.settings.instance_role_id,
+                lease_expires_at=expires_at,
+                dead_man_margin_seconds=self.settings.dead_man_margin_seconds,
+                boot_limit_seconds=self.settings.boot_limit_seconds,
+                user_part=user_part(request),
+            )
         )
-        ours = tags.annex_tags(self.deployment, request.name, annex_id, identity, expires_at)
+        ours = tags.annex_tags(self.deployment.name, request.name, annex_id, identity, expires_at)
         # A user's own Name is welcome; nothing else of ours can be overridden.
         all_tags = {**ours, **request.tags}
         return LaunchSpec(
@@ -73,7 +77,9 @@ class SpecMaker:
             root_gib=max(image.root_gib, self.settings.root_volume_gib),
             places=self._places(request, types),
             security_groups=request.security_groups or (self.settings.security_group,),
-            instance_profile_arn=self.settings.instance_profile_arn,
+            instance_profile_arn=self.deployment.legacy_profile_arn
+            if request.legacy
+            else self.settings.instance_profile_arn,
             key_name=request.key_name,
             tags=tuple(sorted(all_tags.items())),
             user_data=user_data,
@@ -83,6 +89,7 @@ class SpecMaker:
             max_price=request.max_price or "",
             in_order=request.requirements is None,
             weights=tuple(sorted(vcpus.items())),
+            legacy=request.legacy,
         )
 
     def _types(self, request: StartRequest) -> tuple[str, ...]:
@@ -155,7 +162,13 @@ class SpecMaker:
                     f"Subnet {subnet_id} has no way out: its route table leads neither to an "
                     "internet gateway nor to a NAT, and its machines could not reach the pool."
                 )
+            if request.legacy and subnet.way_out != "public":
+                continue  # the image insists on a public address of its own
             usable.append(subnet)
+        if not usable:
+            raise BadRequest(
+                "A legacy AMI needs a public IPv4 address, and none of the subnets gives one."
+            )
         # Zones first: another zone of the type asked for is nearer than another type.
         return tuple(
             Place(one, subnet.subnet_id, subnet.zone, subnet.way_out == "public")

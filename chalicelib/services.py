@@ -21,6 +21,7 @@ if TYPE_CHECKING:
         Inventory,
         Journal,
         Ledger,
+        LegacyStore,
         PoolReach,
         Reports,
     )
@@ -40,6 +41,7 @@ class Services:
     compute: Compute
     catalog: Catalog
     configs: ConfigStore
+    legacy: LegacyStore
     reports: Reports
     reach: PoolReach
     compose: Composer
@@ -52,7 +54,13 @@ class Services:
     def reconciler(self) -> Reconciler:
         """Carries out plans."""
         return Reconciler(
-            self.ledger, self.compute, self.configs, self.reports, self.clock, self.journal
+            self.ledger,
+            self.compute,
+            self.configs,
+            self.legacy,
+            self.reports,
+            self.clock,
+            self.journal,
         )
 
     @property

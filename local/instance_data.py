@@ -77,6 +77,8 @@ class InstanceData:
             "security-groups": group_names,
             "services": {"domain": "amazonaws.com", "partition": "aws"},
         }
+        if instance.public_ip:
+            tree["public-ipv4"] = instance.public_ip
         if instance.iam_instance_profile:
             tree["iam"] = self._iam(instance)
         if instance.metadata_options.instance_metadata_tags == "enabled":

@@ -106,6 +106,7 @@ def start_options(parsed: argparse.Namespace) -> Any:  # noqa: ANN401 - StartOpt
             inputs.instance_types(parsed.instance_type) if parsed.instance_type is not None else ()
         ),
         ami_id=inputs.ami_id(parsed.ami_id) if parsed.ami_id is not None else None,
+        legacy=parsed.legacy,
         owners=parsed.owner,
         any_owner=parsed.no_owner,
         tags=tuple(inputs.tag(text) for text in parsed.tag),
@@ -184,6 +185,7 @@ def _run_setup(parsed: argparse.Namespace, session: Session) -> Exit:
             subnets=tuple(inputs.subnets(parsed.subnets) if parsed.subnets is not None else ()),
             assignments=tuple(parsed.assignments),
             alarm_email=parsed.alarm_email,
+            legacy=parsed.legacy,
         ),
     )
 

@@ -13,6 +13,7 @@ from annex_client import stack
 from annex_client.errors import BadInput
 
 PATH = Path(stack.__file__).with_name("stack.yaml")
+LEGACY = PATH.with_name("legacy.yaml")
 
 
 class Loader(yaml.SafeLoader):

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chalicelib.configuration import Configuration
-    from chalicelib.model import Annex, Requirements, SweepState
+    from chalicelib.model import Annex, AnnexId, Requirements, SweepState
 
 ALICE, BOB = "AIDAALICE", "AIDABOB"
 
@@ -59,6 +59,23 @@ class FakeConfigs:
 
     def delete(self, key: str) -> None:
         self.objects.pop(key, None)
+
+
+class FakeLegacyStore:
+    """`ports.LegacyStore`: the tokens in the tarballs."""
+
+    def __init__(self) -> None:
+        self.on = True
+        self.tokens: dict[AnnexId, str] = {}
+
+    def is_on(self) -> bool:
+        return self.on
+
+    def write(self, configuration: Configuration) -> None:
+        self.tokens[configuration.annex_id] = configuration.token
+
+    def delete(self, annex_id: AnnexId) -> None:
+        self.tokens.pop(annex_id, None)
 
 
 class FakeReports:
@@ -197,6 +214,7 @@ class World:
         self.compute = FakeCompute(self.clock, "htcondor-annex")
         self.catalog = FakeCatalog()
         self.configs = FakeConfigs()
+        self.legacy = FakeLegacyStore()
         self.reports = FakeReports()
         self.reach = FakeReach()
         self.inventory = FakeInventory()
@@ -209,6 +227,7 @@ class World:
             compute=Watched(self.compute, "compute", self.faults),
             catalog=Watched(self.catalog, "catalog", self.faults),
             configs=Watched(self.configs, "configs", self.faults),
+            legacy=Watched(self.legacy, "legacy", self.faults),
             reports=Watched(self.reports, "reports", self.faults),
             reach=self.reach,
             compose=compose,

@@ -94,6 +94,10 @@ def slots_body(world: World) -> Any:
     return world.body(count=None, slots=6, instance_types=["m7i.large"])
 
 
+def legacy_body(world: World) -> Any:
+    return world.body(count=3, legacy=True, ami_id="ami-0123456789abcdef0")
+
+
 def fall_back_body(world: World) -> Any:
     world.compute.spot_refusals["m7i.large"] = NO_CAPACITY
     return world.body(count=3, market="spot", fallback="on-demand")
@@ -184,6 +188,7 @@ SCENARIOS = (
     Scenario("start by a fleet", spot_body, post, (-1, 3)),
     Scenario("start slots", slots_body, post, (-1, 3)),
     Scenario("start on demand after spot", fall_back_body, post, (-1, 3)),
+    Scenario("start a legacy image", legacy_body, post, (-1, 3)),
     Scenario("sweep over a pending fleet", pending_fleet, sweep, (2, 2), repeats=False),
     Scenario("sweep over a stopped fleet", spot_stopped, sweep, (0, 0), repeats=False),
     Scenario("grow", grow_body, post, (-1, 5)),
@@ -236,6 +241,7 @@ def check_promises(world: World) -> None:
             assert annex.written_generation == annex.generation
         if annex.state is AnnexState.TERMINATED:
             assert annex.config_key not in world.configs.objects
+            assert annex.annex_id not in world.legacy.tokens, "a tarball stays behind"
             assert annex.annex_id not in world.compute.templates, "a launch template stays behind"
 
 
@@ -306,6 +312,7 @@ def test_every_port_call_has_its_crash(record_property: Callable[[str, object], 
         ("compute", ports.Compute),
         ("catalog", ports.Catalog),
         ("configs", ports.ConfigStore),
+        ("legacy", ports.LegacyStore),
         ("reports", ports.Reports),
     ):
         for method, _ in inspect.getmembers(protocol, inspect.isfunction):

@@ -94,7 +94,8 @@ def test_machines_are_launched_with_their_tag_and_one_role(name: str) -> None:
         {"StringEquals": {f"aws:RequestTag/{TAG}": "htcondor-annex"}}
     ]
     (handed,) = statements(name, "iam:PassRole")
-    assert handed["Resource"].endswith(":role/htcondor-annex-instance")
+    roles = [arn.rpartition("/")[2] for arn in handed["Resource"]]
+    assert roles == ["htcondor-annex-instance", "htcondor-annex-legacy"]
     assert handed["Condition"] == {"StringEquals": {"iam:PassedToService": "ec2.amazonaws.com"}}
 
 

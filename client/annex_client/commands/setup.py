@@ -31,6 +31,7 @@ class SetupOptions:
     subnets: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
     alarm_email: str | None = None
+    legacy: bool = False
 
 
 def run(session: Session, options: SetupOptions) -> Exit:
@@ -84,6 +85,7 @@ class _Setup:
         url = self._url(api_id)
         functions.register(account, url)
         functions.configure(account)
+        self._legacy()
         self._finish(url)
         return Exit.DONE
 
@@ -149,6 +151,15 @@ class _Setup:
             self._stack.put({"ApiId": api_id})
             self._until(self._stack.settled, end=False)
         self._out.end()
+
+    def _legacy(self) -> None:
+        """On a further run also if it was made before: its template may be newer."""
+        stack = Stack(self._account.cloudformation(), deployment.LEGACY_STACK)
+        if not self._options.legacy and stack.description() is None:
+            return
+        stack.put({})
+        self._out.begin("Creating what legacy images need (this takes about two minutes)")
+        self._until(stack.settled)
 
     def _until(self, done: Callable[[], bool], *, end: bool = True) -> None:
         """Ask until it is so, with a dot each time."""
