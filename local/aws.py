@@ -17,7 +17,7 @@ os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 from moto.apigateway.models import APIGatewayBackend
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
-from moto.iam.models import User, iam_backends
+from moto.iam.models import Role, User, iam_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -141,6 +141,13 @@ def install() -> None:
         self.id = "AIDA" + token_hex(9).upper()[:17]
 
     User.__init__ = user
+
+    def put_policy(self: Any, policy_name: str, policy_json: Any) -> None:
+        # CloudFormation gives moto a dictionary, which GetRolePolicy would print as Python does.
+        text = policy_json if isinstance(policy_json, str) else json.dumps(policy_json)
+        self.policies[policy_name] = text
+
+    Role.put_policy = put_policy
 
 
 def _openapi(document: Any) -> Any:

@@ -137,7 +137,7 @@ class InstanceData:
         profiles = list(iam_backends[ACCOUNT]["aws"].instance_profiles.values())
         role = next((p.roles[0] for p in profiles if p.arn == profile_arn and p.roles), None)
         if role is None:
-            return {"info": json.dumps(info, indent=2)}
+            return {"info": _printed(info)}
         session = self._session(instance, role)
         keys = {
             "Code": "Success",
@@ -149,8 +149,8 @@ class InstanceData:
             "Expiration": _iso(session.expiration),
         }
         return {
-            "info": json.dumps(info, indent=2),
-            "security-credentials": {role.name: json.dumps(keys, indent=2)},
+            "info": _printed(info),
+            "security-credentials": {role.name: _printed(keys)},
         }
 
     def _session(self, instance: Any, role: Any) -> Any:
@@ -167,6 +167,11 @@ class InstanceData:
                 session.opened_at = now
                 self._sessions[instance.id] = session
             return session
+
+
+def _printed(document: dict[str, str]) -> str:
+    """As AWS prints it, ' : ' and one key a line: there are programs that read that with awk."""
+    return json.dumps(document, indent=2, separators=(",", " : "))
 
 
 def _iso(moment: Any) -> str:
