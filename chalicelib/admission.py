@@ -159,6 +159,7 @@ def _check_market(request: StartRequest) -> None:
         raise BadRequest("Ask for instance types or for what they must have (requirements).")
     if request.market != "spot" and (request.max_price or request.fallback):
         raise BadRequest("max_price and fallback are for spot machines: ask for market 'spot'.")
+    _check_legacy(request)
     if request.spot_fleet_config is None:
         return
     if request.slots is None:
@@ -167,6 +168,18 @@ def _check_market(request: StartRequest) -> None:
     if twice:
         raise BadRequest(
             f"{', '.join(twice)}: with spot_fleet_config that is said in the configuration itself."
+        )
+
+
+def _check_legacy(request: StartRequest) -> None:
+    if not request.legacy:
+        return
+    if request.ami_id is None:
+        raise BadRequest("legacy is for an AMI of condor_annex's own: name it (ami_id).")
+    others = ("slots", "requirements", "spot_fleet_config", "user_data")
+    if request.market == "spot" or any(getattr(request, name) for name in others):
+        raise BadRequest(
+            "Machines of a legacy AMI are on-demand machines of named types, without user data."
         )
 
 

@@ -160,7 +160,7 @@ class Check:
     def _launch(self) -> str:
         """A dry run of the default launch, in this function's own role."""
         services, settings = self.services, self.services.settings()
-        maker = SpecMaker(services.catalog, services.compose, settings, services.deployment.name)
+        maker = SpecMaker(services.catalog, services.compose, settings, services.deployment)
         request = wire.StartRequest(
             request_id="00000000-0000-0000-0000-000000000000",
             name="check-setup",

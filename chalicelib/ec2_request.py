@@ -26,8 +26,9 @@ def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
         # What there is, up to what is asked: the rest is tried elsewhere.
         "MinCount": 1,
         "MaxCount": attempt.count,
-        "UserData": spec.user_data,  # botocore makes it base64
     }
+    if not spec.legacy:
+        request["UserData"] = spec.user_data  # botocore makes it base64
     if attempt.market is Market.SPOT:
         request["InstanceMarketOptions"] = {"MarketType": "spot"}
     return request
@@ -53,7 +54,8 @@ def _machine(spec: LaunchSpec, *, public: bool) -> dict[str, Any]:
         "IamInstanceProfile": {"Arn": spec.instance_profile_arn},
         "InstanceInitiatedShutdownBehavior": "terminate",
         "MetadataOptions": {
-            "HttpTokens": "required",
+            # Legacy images ask without a token, and configure nothing where one is required.
+            "HttpTokens": "optional" if spec.legacy else "required",
             "HttpPutResponseHopLimit": 1,
             "HttpEndpoint": "enabled",
             "InstanceMetadataTags": "enabled",

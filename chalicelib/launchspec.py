@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from .model import AnnexId
     from .ports import Catalog, Composer
-    from .settings import Settings
+    from .settings import Deployment, Settings
     from .wire import StartRequest
 
 # CreateFleet takes 300 overrides, one for each type in each subnet (EC2 User Guide, 'EC2 Fleet
@@ -39,7 +39,7 @@ class SpecMaker:
     catalog: Catalog
     compose: Composer
     settings: Settings
-    deployment: str
+    deployment: Deployment
 
     def make(
         self,
@@ -64,7 +64,7 @@ class SpecMaker:
             dead_man_margin_seconds=self.settings.dead_man_margin_seconds,
             boot_limit_seconds=self.settings.boot_limit_seconds,
         )
-        ours = tags.annex_tags(self.deployment, request.name, annex_id, identity, expires_at)
+        ours = tags.annex_tags(self.deployment.name, request.name, annex_id, identity, expires_at)
         if request.spot_fleet_config is not None:
             return self._spot_fleet(request, compose, ours, now)
         types = self._types(request)
@@ -80,16 +80,19 @@ class SpecMaker:
             root_gib=max(image.root_gib, self.settings.root_volume_gib),
             places=_one_in_a_zone(places) if by_fleet else places,
             security_groups=request.security_groups or (self.settings.security_group,),
-            instance_profile_arn=self.settings.instance_profile_arn,
+            instance_profile_arn=self.deployment.legacy_profile_arn
+            if request.legacy
+            else self.settings.instance_profile_arn,
             key_name=request.key_name,
             tags=tuple(sorted(all_tags.items())),
-            user_data=compose(user_part=user_part(request)),
+            user_data=b"" if request.legacy else compose(user_part=user_part(request)),
             road=Road.FLEET if by_fleet else Road.RUN_INSTANCES,
             market=Market(request.market),
             fallback=request.fallback is not None,
             max_price=request.max_price or "",
             in_order=request.requirements is None,
             weights=tuple(sorted(vcpus.items())),
+            legacy=request.legacy,
         )
 
     def _spot_fleet(
@@ -199,7 +202,13 @@ class SpecMaker:
                     f"Subnet {subnet_id} has no way out: its route table leads neither to an "
                     "internet gateway nor to a NAT, and its machines could not reach the pool."
                 )
+            if request.legacy and subnet.way_out != "public":
+                continue  # the image insists on a public address of its own
             usable.append(subnet)
+        if not usable:
+            raise BadRequest(
+                "A legacy AMI needs a public IPv4 address, and none of the subnets gives one."
+            )
         # Zones first: another zone of the type asked for is nearer than another type.
         return tuple(
             Place(one, subnet.subnet_id, subnet.zone, subnet.way_out == "public")

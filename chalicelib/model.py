@@ -164,6 +164,7 @@ class LaunchSpec:
     weights: tuple[tuple[str, int], ...] = ()
     spot_fleet: SpotFleet | None = None
     notes: tuple[str, ...] = ()
+    legacy: bool = False  # an image of condor_annex's, which takes no user data of ours
 
     def units(self, instance_type: str) -> int:
         """What one machine of a type counts for."""
@@ -300,6 +301,11 @@ class Annex:
         """Machines started and not yet known to be gone."""
         gone = frozenset(self.ended)
         return tuple(instance for instance in self.started if instance not in gone)
+
+    @property
+    def legacy(self) -> bool:
+        """Whether machines of condor_annex's own images are, or were, among its machines."""
+        return any(launch.spec.legacy for launch in self.launches)
 
     @property
     def open_launch(self) -> Launch | None:

@@ -211,6 +211,19 @@ class Leftovers(Protocol):
         """Cancel or delete it, and end no machine; no error when it is not there any more."""
 
 
+class LegacyStore(Protocol):
+    """Where condor_annex's own images find their configuration, one tarball an annex."""
+
+    def is_on(self) -> bool:
+        """Whether the administrator allows legacy images."""
+
+    def write(self, configuration: Configuration) -> None:
+        """Write the annex's tarball, over what is there."""
+
+    def delete(self, annex_id: AnnexId) -> None:
+        """Remove it; no error when it is not there."""
+
+
 class Reports(Protocol):
     """What machines say of themselves. Read for words only: no report ends or spares a machine."""
 

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .model import Annex, Ask, Instance, InstanceId
-    from .ports import Clock, Compute, ConfigStore, Journal, Ledger, Reports
+    from .ports import Clock, Compute, ConfigStore, Journal, Ledger, LegacyStore, Reports
 
 # A conditional write that loses this often in a row has met something worse than a race.
 _CONFLICTS_BORNE = 5
@@ -56,6 +56,7 @@ class Reconciler:
     ledger: Ledger
     compute: Compute
     configs: ConfigStore
+    legacy: LegacyStore
     reports: Reports
     clock: Clock
     journal: Journal
@@ -126,11 +127,7 @@ class Reconciler:
                 self.compute.tag_lease(sorted(instance_ids), expires_at)
                 return annex
             case Finish():
-                self.configs.delete(annex.config_key)
-                if any(one.spec.road is not Road.RUN_INSTANCES for one in annex.launches):
-                    self.compute.clear(annex)
-                self.journal.fact("annex terminated", annex_id=annex.annex_id, why=annex.reason)
-                return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
+                return self._finish(annex)
 
     def change(self, annex: Annex, transition: Callable[[Annex], Annex]) -> Annex:
         """Apply a transition to the record, to the newest one if another writer came between.
@@ -194,6 +191,15 @@ class Reconciler:
         if annex.state is AnnexState.TERMINATING and before.state is not annex.state:
             self.journal.fact("annex ending", annex_id=annex.annex_id, why=annex.reason)
         return annex
+
+    def _finish(self, annex: Annex) -> Annex:
+        self.configs.delete(annex.config_key)
+        if annex.legacy:
+            self.legacy.delete(annex.annex_id)
+        if any(one.spec.road is not Road.RUN_INSTANCES for one in annex.launches):
+            self.compute.clear(annex)
+        self.journal.fact("annex terminated", annex_id=annex.annex_id, why=annex.reason)
+        return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
 
     def _terminate(self, annex: Annex, instance_ids: frozenset[InstanceId]) -> Annex:
         self.journal.fact("terminating", annex_id=annex.annex_id, instances=sorted(instance_ids))
@@ -266,20 +272,19 @@ class Reconciler:
             newer = configuration.generation - annex.generation
             if newer > 0 or (newer == 0 and token is None):
                 break
+            configuration = replace(
+                configuration,
+                generation=annex.generation,
+                lease_expires_at=annex.lease_expires_at,
+                idle_seconds=annex.idle_seconds,
+                token=token or configuration.token,
+            )
             try:
-                self.configs.write(
-                    annex.config_key,
-                    replace(
-                        configuration,
-                        generation=annex.generation,
-                        lease_expires_at=annex.lease_expires_at,
-                        idle_seconds=annex.idle_seconds,
-                        token=token or configuration.token,
-                    ),
-                    etag,
-                )
+                self.configs.write(annex.config_key, configuration, etag)
             except Conflict:
                 continue
+            if annex.legacy:
+                self.legacy.write(configuration)
             break
         else:
             raise Conflict(

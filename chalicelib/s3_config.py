@@ -9,19 +9,19 @@ from __future__ import annotations
 from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 from botocore.exceptions import ClientError
 
+from . import configuration_document
 from .aws_errors import code_of, translated
-from .configuration import Configuration
-from .errors import AnnexError, Conflict, Unreadable
-from .iso import iso, moment
-from .model import AnnexId, AnnexName, Leftover, LeftoverKind
+from .errors import AnnexError, Conflict
+from .model import Leftover, LeftoverKind
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from mypy_boto3_s3 import S3Client
+
+    from .configuration import Configuration
 
 _GONE = frozenset({"NoSuchKey", "404"})
 _LOST = frozenset({"PreconditionFailed", "ConditionalRequestConflict", "412"})
@@ -46,13 +46,7 @@ class S3ConfigStore:
                 if code_of(error) in _GONE:
                     return None
                 raise
-        try:
-            return _from_document(msgspec.json.decode(body)), answer["ETag"]
-        except (msgspec.DecodeError, KeyError, TypeError, ValueError) as error:
-            # Never the text: it may hold the token.
-            raise Unreadable(
-                f"An annex's configuration cannot be read ({type(error).__name__})."
-            ) from None
+        return configuration_document.read(body), answer["ETag"]
 
     def write(self, key: str, configuration: Configuration, etag: str | None = None) -> None:
         # Two writers (a renewal with a new token, the sweep with an old one) must not both win.
@@ -63,7 +57,7 @@ class S3ConfigStore:
                     Bucket=self._bucket,
                     ExpectedBucketOwner=self._account,
                     Key=key,
-                    Body=msgspec.json.encode(_document(configuration)),
+                    Body=configuration_document.body_of(configuration),
                     ContentType="application/json",
                     **condition,
                 )
@@ -101,59 +95,3 @@ def _unnamed(what: str) -> Iterator[None]:
             yield
     except AnnexError as error:
         raise error from None
-
-
-def _document(configuration: Configuration) -> dict[str, Any]:
-    document = {
-        "format": 1,
-        "annex_name": configuration.annex_name,
-        "annex_id": configuration.annex_id,
-        "generation": configuration.generation,
-        "lease_expires_at": iso(configuration.lease_expires_at),
-        "idle_seconds": configuration.idle_seconds,
-        "retire_seconds": configuration.retire_seconds,
-        "vacate_seconds": configuration.vacate_seconds,
-        "dead_man_margin_seconds": configuration.dead_man_margin_seconds,
-        "unjoined_limit_seconds": configuration.unjoined_limit_seconds,
-        "ending": configuration.ending,
-        "identity": configuration.identity,
-        "owners": list(configuration.owners),
-        "any_owner": configuration.any_owner,
-        "pool": {
-            "collector_host": configuration.collector_host,
-            "trust_domain": configuration.trust_domain,
-            "access_points": list(configuration.access_points),
-        },
-        "token": configuration.token,
-        "config_files": configuration.config_files,
-        "program": configuration.program,
-    }
-    if configuration.admin is not None:
-        document["admin"] = configuration.admin
-    return document
-
-
-def _from_document(document: dict[str, Any]) -> Configuration:
-    pool = document["pool"]
-    return Configuration(
-        annex_name=AnnexName(document["annex_name"]),
-        annex_id=AnnexId(document["annex_id"]),
-        generation=int(document["generation"]),
-        lease_expires_at=moment(document["lease_expires_at"]),
-        idle_seconds=int(document["idle_seconds"]),
-        retire_seconds=int(document["retire_seconds"]),
-        vacate_seconds=int(document["vacate_seconds"]),
-        dead_man_margin_seconds=int(document["dead_man_margin_seconds"]),
-        unjoined_limit_seconds=int(document["unjoined_limit_seconds"]),
-        ending=bool(document["ending"]),
-        identity=document["identity"],
-        owners=tuple(document["owners"]),
-        any_owner=bool(document["any_owner"]),
-        collector_host=pool["collector_host"],
-        trust_domain=pool["trust_domain"],
-        access_points=tuple(pool["access_points"]),
-        config_files=document["config_files"],
-        program=document["program"],
-        token=document["token"],
-        admin=document.get("admin"),
-    )

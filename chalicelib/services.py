@@ -23,6 +23,7 @@ if TYPE_CHECKING:
         Journal,
         Ledger,
         Leftovers,
+        LegacyStore,
         PoolReach,
         Reports,
     )
@@ -43,6 +44,7 @@ class Services:
     catalog: Catalog
     leftovers: Leftovers
     configs: ConfigStore
+    legacy: LegacyStore
     reports: Reports
     reach: PoolReach
     compose: Composer
@@ -55,7 +57,13 @@ class Services:
     def reconciler(self) -> Reconciler:
         """Carries out plans."""
         return Reconciler(
-            self.ledger, self.compute, self.configs, self.reports, self.clock, self.journal
+            self.ledger,
+            self.compute,
+            self.configs,
+            self.legacy,
+            self.reports,
+            self.clock,
+            self.journal,
         )
 
     @property

@@ -54,6 +54,21 @@ class Deployment:
         """The role that Spot Fleets act with."""
         return f"{self.name}-spot-fleet"
 
+    @property
+    def legacy_parameter(self) -> str:
+        """The SSM parameter whose being there says that legacy images may be used."""
+        return f"/{self.name}/legacy"
+
+    @property
+    def legacy_bucket(self) -> str:
+        """Where legacy images find their configuration."""
+        return f"{self.name}-legacy-{self.account}-{self.region}"
+
+    @property
+    def legacy_profile_arn(self) -> str:
+        """The instance profile of legacy machines."""
+        return f"arn:{self.partition}:iam::{self.account}:instance-profile/{self.name}-legacy"
+
     def function(self, part: str = "") -> str:
         """A function's name: `api` has no part of its own."""
         return f"{self.name}-dev-{part}" if part else f"{self.name}-dev"

@@ -23,6 +23,7 @@ from .errors import (
     Conflict,
     NameTaken,
     NoSuchAnnex,
+    NotSetUp,
     Unreadable,
 )
 from .first_configuration import first_configuration
@@ -123,6 +124,11 @@ class Start:
         """The record as it would be written, after every check there is; nothing is written."""
         settings = self.services.settings()
         check_start(request, settings)
+        if request.legacy and not self.services.legacy.is_on():
+            raise NotSetUp(
+                "Images of condor_annex's own are not allowed in this account: the administrator "
+                "runs annex-client setup --legacy."
+            )
         now = self.services.clock.now()
         before = self._before(asked, request, now)
         mine, _ = self.services.ledger.annexes(asked.caller)
@@ -212,6 +218,8 @@ class Start:
             configuration = first_configuration(
                 annex, request, self.services.settings(), self.services.program()
             )
+            if annex.legacy:
+                self.services.legacy.write(configuration)
             self.services.configs.write(annex.config_key, configuration)
             annex = reconciler.change(
                 annex, lambda a: transitions.configuration_written(a, configuration.generation)
@@ -219,6 +227,8 @@ class Start:
             if annex.state is AnnexState.TERMINATED:
                 # The sweep was faster, and has deleted what was not there yet.
                 self.services.configs.delete(annex.config_key)
+                if annex.legacy:
+                    self.services.legacy.delete(annex.annex_id)
         elif annex.written_generation < annex.generation:
             try:
                 annex = reconciler.deliver(annex, request.token)
@@ -289,7 +299,7 @@ class Start:
             self.services.catalog,
             self.services.compose,
             settings,
-            self.services.deployment.name,
+            self.services.deployment,
         )
 
 

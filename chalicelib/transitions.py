@@ -58,8 +58,10 @@ def configuration_written(annex: Annex, generation: int) -> Annex:
 
 def with_attempt(annex: Annex, launch: Launch, ask: Ask, now: datetime) -> Annex:
     """Save what is about to be asked of EC2. The token is unique: annex, launch, attempt."""
+    # A legacy image takes what stands before the first '_' of its client token for its annex.
+    mark = "_" if launch.spec.legacy else "-"
     attempt = Attempt(
-        client_token=f"{annex.annex_id}-{launch.number}-{len(launch.attempts)}",
+        client_token=f"{annex.annex_id}{mark}{launch.number}-{len(launch.attempts)}",
         place=ask.place,
         count=launch.missing,
         called_at=now,

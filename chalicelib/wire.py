@@ -64,7 +64,8 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     Either `count` machines are asked for or `slots`: units of one vCPU each, or of the
     WeightedCapacity in `spot_fleet_config`, the user's own SpotFleetRequestConfig as JSON text,
-    which then says all about image, types and network. `max_price` is in USD per hour and unit.
+    which then says all about image, types and network. `legacy` is for an AMI of condor_annex's,
+    which fetches its configuration by itself. `max_price` is in USD per hour and unit.
 
     `duration_seconds` and `idle_seconds` may be left out only when growing: the annex's lease and
     idle time stay as they are. `user_data` is base64. `token` and `admin` are secrets.
@@ -84,6 +85,7 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     market: Literal["on-demand", "spot"] = "on-demand"
     max_price: Annotated[str, Meta(pattern=r"^[0-9]{1,4}(\.[0-9]{1,6})?\Z")] | None = None
     fallback: Literal["on-demand"] | None = None
+    legacy: bool = False
     spot_fleet_config: Annotated[str, Meta(max_length=200_000)] | None = None
     ami_id: Annotated[str, Meta(pattern=r"^ami-[0-9a-f]{8,17}\Z")] | None = None
     identity: Identity

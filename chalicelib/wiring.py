@@ -22,6 +22,7 @@ from .ec2_leftovers import EC2Leftovers
 from .errors import BadRequest, NotSetUp
 from .journal import PowertoolsJournal
 from .s3_config import S3ConfigStore
+from .s3_legacy import S3LegacyStore
 from .s3_reports import S3Reports
 from .services import Services
 from .settings import Deployment, Settings, read_settings
@@ -154,6 +155,7 @@ def services(function_arn: str) -> Services:
         catalog=EC2Catalog(ec2, client("ssm")),
         leftovers=EC2Leftovers(ec2, deployment.name),
         configs=S3ConfigStore(s3, deployment.bucket, deployment.account),
+        legacy=S3LegacyStore(s3, client("ssm"), deployment),
         reports=S3Reports(
             s3, deployment.bucket, deployment.account, lambda: settings().instance_role_id
         ),

@@ -170,6 +170,13 @@ def _install_managed_policies() -> None:
     Role.create_from_cloudformation_json = classmethod(create_role)
     Role.delete_from_cloudformation_json = classmethod(delete_role)
 
+    def put_policy(self: Any, policy_name: str, policy_json: Any) -> None:
+        # CloudFormation gives moto a dictionary, which GetRolePolicy would print as Python does.
+        text = policy_json if isinstance(policy_json, str) else json.dumps(policy_json)
+        self.policies[policy_name] = text
+
+    Role.put_policy = put_policy
+
 
 def _openapi(document: Any) -> Any:
     copy = dict(document)

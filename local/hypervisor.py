@@ -27,7 +27,8 @@ class LocalHypervisor:
 
     Args:
         network: up already; closed by its owner, after this.
-        images: the root file system (layers, uppermost first) that stands for each AMI id.
+        images: for each AMI id what gives its root file system (layers, uppermost first), and
+            builds it if it is not there yet.
         metadata: what each instance's metadata service answers.
         events: who hears of hosts that are up and of hosts that are gone.
     """
@@ -35,7 +36,7 @@ class LocalHypervisor:
     def __init__(
         self,
         network: Network,
-        images: Mapping[str, tuple[Path, ...]],
+        images: Mapping[str, Callable[[], tuple[Path, ...]]],
         metadata: InstanceMetadata,
         events: PowerEvents,
     ) -> None:
@@ -111,9 +112,9 @@ class LocalHypervisor:
             host.shut_down(_PATIENCE_SECONDS)
 
     def _prepare(self, spec: HostSpec) -> tuple[Host, metadata.Service]:
-        layers = self._images.get(spec.image_id)
-        if layers is None:
+        if spec.image_id not in self._images:
             raise AccountError(f"no root file system stands for {spec.image_id}")
+        layers = self._images[spec.image_id]()
         wire = self._network.attach("vpc", spec.private_ip)
         try:
             service = metadata.Service(wire.namespace, spec, self._metadata)

@@ -3,6 +3,7 @@
     pool      htcondor + users            the central manager and the access point
     htcondor  base + HTCondor + ami       an image that somebody has baked
     plain     base + ami                  the distribution's stock image; HTCondor comes at boot
+    legacy    htcondor + condor_annex     an image of the predecessor's; built when it is first used
 
 Each part is a folder of its own, and a host's disk is an overlay over two or three of them. They
 are built once, from the archive that this machine's own apt uses, and kept in the cache folder,
@@ -31,7 +32,7 @@ from local.keeper import AccountError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-Kind = Literal["pool", "htcondor", "plain"]
+Kind = Literal["pool", "htcondor", "plain", "legacy"]
 
 _KEYRINGS = "/usr/share/keyrings"
 _BROKEN_OFF = ".building-"
@@ -63,16 +64,24 @@ class Images:
         self._base = cache / f"base-{base}"
         self._condor = cache / f"htcondor-{condor}"
         self._pool = cache / f"pool-{_key('pool', condor, recipe.USERS, recipe.POOL_FILES)}"
+        self._legacy = cache / f"legacy-{_key('legacy', condor, recipe.LEGACY_PACKAGES)}"
         self._ami = cache / f"ami-{_key('ami', recipe.AMI_FILES)}"
         self.mirror = cache / f"mirror-{condor}"
         """A flat apt repository with HTCondor and what it needs beyond the base."""
 
     def layers(self, kind: Kind) -> tuple[Path, ...]:
-        """The folders that make this root file system, uppermost first; `build` them before."""
+        """The folders that make this root file system, uppermost first; `build` them before.
+
+        Raises:
+            AccountError: "legacy" is built here, and could not be.
+        """
+        if kind == "legacy":
+            self.layer(self._legacy.name, self._build_legacy)
         return {
             "pool": (self._pool, self._condor, self._base),
             "htcondor": (self._ami, self._condor, self._base),
             "plain": (self._ami, self._base),
+            "legacy": (self._ami, self._legacy, self._condor, self._base),
         }[kind]
 
     def build(self) -> None:
@@ -156,7 +165,10 @@ class Images:
             (result / path).unlink(missing_ok=True)
 
     def _build_mirror(self, result: Path) -> None:
-        """Fetch by the machine's own apt (its proxies, its certificates) what the base lacks."""
+        self._fetch(result, self._base, recipe.HTCONDOR_PACKAGES)
+
+    def _fetch(self, result: Path, layer: Path, packages: tuple[str, ...]) -> None:
+        """Fetch by the machine's own apt (its proxies, its certificates) what a layer lacks."""
         work = result.parent
         for folder in ("lists/partial", "archives/partial"):
             (work / folder).mkdir(parents=True)
@@ -169,7 +181,7 @@ class Images:
             "Dir::Etc::Preferences": "/dev/null",
             "Dir::Etc::PreferencesParts": "/dev/null",
             "Dir::State::Lists": work / "lists",
-            "Dir::State::Status": self._base / "var/lib/dpkg/status",
+            "Dir::State::Status": layer / "var/lib/dpkg/status",
             "Dir::State::Extended_States": "/dev/null",
             "Dir::Cache::Archives": work / "archives",
             "Dir::Cache::PkgCache": "",
@@ -181,22 +193,34 @@ class Images:
         }
         apt = ["apt-get", "-q", "-y", *(f"-o{name}={value}" for name, value in options.items())]
         debian.run([*apt, "update"], work / "log")
-        debian.run([*apt, "install", "--download-only", *recipe.HTCONDOR_PACKAGES], work / "log")
+        debian.run([*apt, "install", "--download-only", *packages], work / "log")
         for package in (work / "archives").glob("*.deb"):
             package.rename(result / package.name)
         scan = 'cd "$0" && dpkg-scanpackages --multiversion . >Packages && gzip -k Packages'
         debian.run(["sh", "-c", scan, str(result)], work / "log")
 
     def _build_condor(self, result: Path) -> None:
+        self._install(result, (self._base,), self.mirror, recipe.HTCONDOR_PACKAGES)
+
+    def _build_legacy(self, result: Path) -> None:
+        self._say("building an image of condor_annex's, once; this takes a minute")
+        fetched = result.parent / "fetched"
+        fetched.mkdir()
+        self._fetch(fetched, self._condor, recipe.LEGACY_PACKAGES)
+        self._install(result, (self._condor, self._base), fetched, recipe.LEGACY_PACKAGES)
+
+    def _install(
+        self, result: Path, layers: tuple[Path, ...], archive: Path, packages: tuple[str, ...]
+    ) -> None:
         self._in_overlay(
             result,
-            (self._base,),
-            # No network in there: the packages are in the mirror, which is bound in.
-            f"mount --bind '{self.mirror}' merged/mnt\n"
+            layers,
+            # No network in there: the packages are in the archive, which is bound in.
+            f"mount --bind '{archive}' merged/mnt\n"
             "echo 'deb [trusted=yes] file:/mnt ./' >merged/etc/apt/sources.list\n"
             "chroot merged apt-get -q -o APT::Sandbox::User=root update\n"
             "chroot merged apt-get -q -y -o APT::Sandbox::User=root install "
-            f"{' '.join(recipe.HTCONDOR_PACKAGES)}\n"
+            f"{' '.join(packages)}\n"
             "rm -rf merged/etc/apt/sources.list merged/var/lib/apt/lists/*"
             " merged/var/cache/apt/*.bin merged/var/log/apt merged/var/log/dpkg.log\n",
         )

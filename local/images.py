@@ -13,7 +13,7 @@ class Image:
     ami_id: str
     name: str
     architecture: str  # EC2's word: x86_64 or arm64
-    root: Literal["htcondor", "plain"]  # "plain" (no HTCondor) or "htcondor" (baked)
+    root: Literal["htcondor", "plain", "legacy"]  # no HTCondor, baked, as condor_annex's were
     parameter: str = ""  # the public SSM parameter that points to it
 
 
@@ -35,5 +35,8 @@ DEBIAN_ARM64 = Image(
 # The same with HTCondor on it: what a site bakes for itself to start faster.
 BAKED_AMD64 = Image("ami-0deb13c0d000a0d64", "debian-13-htcondor-amd64", "x86_64", "htcondor")
 
-IMAGES = (DEBIAN_AMD64, DEBIAN_ARM64, BAKED_AMD64)
+# As condor_annex had its images made: HTCondor that fetches its configuration from a bucket.
+LEGACY_AMD64 = Image("ami-0deb1e9ac000a0d64", "debian-13-condor-annex-amd64", "x86_64", "legacy")
+
+IMAGES = (DEBIAN_AMD64, DEBIAN_ARM64, BAKED_AMD64, LEGACY_AMD64)
 BY_ID = {image.ami_id: image for image in IMAGES}

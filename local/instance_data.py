@@ -87,6 +87,8 @@ class InstanceData:
             "services": {"domain": "amazonaws.com", "partition": "aws"},
             **self._notices(instance_id),
         }
+        if instance.public_ip:
+            tree["public-ipv4"] = instance.public_ip
         if instance.iam_instance_profile:
             tree["iam"] = self._iam(instance)
         if instance.metadata_options.instance_metadata_tags == "enabled":
@@ -145,7 +147,7 @@ class InstanceData:
         profiles = list(iam_backends[ACCOUNT]["aws"].instance_profiles.values())
         role = next((p.roles[0] for p in profiles if p.arn == profile_arn and p.roles), None)
         if role is None:
-            return {"info": json.dumps(info, indent=2)}
+            return {"info": _printed(info)}
         session = self._session(instance, role)
         keys = {
             "Code": "Success",
@@ -157,8 +159,8 @@ class InstanceData:
             "Expiration": _iso(session.expiration),
         }
         return {
-            "info": json.dumps(info, indent=2),
-            "security-credentials": {role.name: json.dumps(keys, indent=2)},
+            "info": _printed(info),
+            "security-credentials": {role.name: _printed(keys)},
         }
 
     def _session(self, instance: Any, role: Any) -> Any:
@@ -175,6 +177,11 @@ class InstanceData:
                 session.opened_at = now
                 self._sessions[instance.id] = session
             return session
+
+
+def _printed(document: dict[str, str]) -> str:
+    """As AWS prints it, ' : ' and one key a line: there are programs that read that with awk."""
+    return json.dumps(document, indent=2, separators=(",", " : "))
 
 
 def _iso(moment: Any) -> str:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from contextlib import ExitStack
+from functools import partial
 from typing import TYPE_CHECKING
 
 from local import client, image, keeper
@@ -50,7 +51,9 @@ def start(state: Path, account: Account, say: Callable[[str], None]) -> ExitStac
         account.start_inside(aws, gateway, place)
         here = {"aarch64": "arm64"}.get(platform.machine(), platform.machine())
         layers = {
-            each.ami_id: images.layers(each.root) for each in IMAGES if each.architecture == here
+            each.ami_id: partial(images.layers, each.root)
+            for each in IMAGES
+            if each.architecture == here
         }
         machines = LocalHypervisor(network, layers, account.instance_data, account.lifecycle)
         stack.callback(machines.close)

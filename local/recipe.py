@@ -12,6 +12,8 @@ BASE_PACKAGES = (
     *("curl", "iproute2", "nftables", "procps"),
 )
 HTCONDOR_PACKAGES = ("htcondor",)
+# What condor_annex's own images had: Debian still packages it, without all that it calls.
+LEGACY_PACKAGES = ("condor-annex-ec2", "awscli", "iptables")
 USERS = ("alice", "bob")
 
 _CLOUD_INIT = b"""\

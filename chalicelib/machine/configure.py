@@ -21,6 +21,7 @@ SLOT_UID = 480_000  # above accounts and subordinate ids as distributions give t
 # Names that HTCondor reads in a configuration folder (LOCAL_CONFIG_DIR_EXCLUDE_REGEXP) and no path.
 SAFE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,99}\Z")
 UNREAD_NAME = re.compile(r".*(~|\.rpmsave|\.rpmnew|\.dpkg-[a-z]+)\Z")
+_EXPIRATION = "AnnexLeaseExpiration"
 IDENTITY = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+\Z")
 
 
@@ -118,21 +119,41 @@ def _owners(configuration: Configuration) -> str:
 
 
 def _base(configuration: Configuration, facts: Facts) -> str:
-    user = _plain(configuration.identity).split("@")[0]
     instance = _plain(facts.instance_id)
+    attributes = {
+        "EC2InstanceID": _quoted(instance),
+        "EC2InstanceType": _quoted(facts.instance_type),
+        "EC2AvailabilityZone": _quoted(facts.zone),
+        "EC2Lifecycle": _quoted(facts.lifecycle),
+    }
+    lines = [
+        *condor(configuration, instance, attributes),
+        f"STARTD_ATTRS = $(STARTD_ATTRS) {_EXPIRATION}",
+        f"MASTER_ATTRS = $(MASTER_ATTRS) {_EXPIRATION}",
+        # A user of its own for each slot, and no process outlives its job.
+        "STARTER_ALLOW_RUNAS_OWNER = False",
+        "DEDICATED_EXECUTE_ACCOUNT_REGEXP = slot1_[0-9]+",
+        *(f"{user.upper()}_USER = {user}" for user in slot_users(facts.cpus)),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def condor(configuration: Configuration, instance: str, more: dict[str, str]) -> list[str]:
+    """An annex's execute point, whatever machine it is; raises `BadConfiguration`.
+
+    `instance` names it among all machines, as a word or a macro; `more` are attributes of its ads.
+    """
+    user = _plain(configuration.identity).split("@")[0]
     admin = " " + _plain(configuration.admin.identity) if configuration.admin else ""
     attributes = {
         "AnnexName": _quoted(configuration.annex_name),
         "AnnexId": _quoted(configuration.annex_id),
         "IsAnnex": "True",
         "AnnexOwner": _quoted(configuration.identity),
-        "EC2InstanceID": _quoted(instance),
-        "EC2InstanceType": _quoted(facts.instance_type),
-        "EC2AvailabilityZone": _quoted(facts.zone),
-        "EC2Lifecycle": _quoted(facts.lifecycle),
+        **more,
     }
-    names = " ".join(attributes) + " AnnexLeaseExpiration"
-    lines = [
+    names = " ".join(attributes)
+    return [
         "COLLECTOR_HOST = " + _plain(configuration.collector_host),
         "CONDOR_HOST = " + _plain(configuration.collector_host.split(":")[0]),
         "use role:Execute",
@@ -171,18 +192,13 @@ def _base(configuration: Configuration, facts: Facts) -> str:
         "PREEMPT = False",
         f"MachineMaxVacateTime = {configuration.vacate_seconds}",
         "RunBenchmarks = False",
-        # A user of its own for each slot, and no process outlives its job.
-        "STARTER_ALLOW_RUNAS_OWNER = False",
-        "DEDICATED_EXECUTE_ACCOUNT_REGEXP = slot1_[0-9]+",
-        *(f"{user.upper()}_USER = {user}" for user in slot_users(facts.cpus)),
     ]
-    return "\n".join(lines) + "\n"
 
 
 def _lease(configuration: Configuration, facts: Facts) -> str:
     retire = retire_seconds(configuration, facts.booted_at)
     return (
         "# The lease has the last word, whatever START is by now.\n"
-        f"AnnexLeaseExpiration = {configuration.lease_end}\n"
+        f"{_EXPIRATION} = {configuration.lease_end}\n"
         f"START = ($(START)) && time() < {configuration.lease_end - retire}\n"
     )

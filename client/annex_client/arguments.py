@@ -65,6 +65,7 @@ def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is pri
         p.add_argument(
             "--security-group", metavar="G[,G]", help="else that of setup, closed to all"
         )
+        p.add_argument("--legacy", action="store_true", help="the AMI is one of condor_annex's own")
         p.add_argument("--key-name", metavar="K", help="an EC2 key pair, for ssh")
         if name != "add":
             p.add_argument("--grow", action="store_true", help="a live annex is meant to grow")
@@ -166,6 +167,11 @@ def _administration(commands: Any) -> None:  # noqa: ANN401
         help=f"change a setting of the deployment: {', '.join(SETTINGS)}",
     )
     p.add_argument("--alarm-email", metavar="ADDRESS", help="told when the sweep has stopped")
+    p.add_argument(
+        "--legacy",
+        action="store_true",
+        help="also allow images of condor_annex's own, which are less safe",
+    )
     p.add_argument(
         "--pool",
         action="store_true",

@@ -93,6 +93,7 @@ def start_options(parsed: argparse.Namespace, context: Context) -> Any:  # noqa:
         idle_seconds=seconds(parsed.idle, "The idle time") if parsed.idle is not None else None,
         retire_seconds=inputs.retire_seconds(parsed.retire) if parsed.retire is not None else None,
         ami_id=inputs.ami_id(parsed.ami_id) if parsed.ami_id is not None else None,
+        legacy=parsed.legacy,
         owners=parsed.owner,
         any_owner=parsed.no_owner,
         tags=tuple(inputs.tag(text) for text in parsed.tag),
@@ -182,6 +183,7 @@ def _run_setup(parsed: argparse.Namespace, session: Session) -> Exit:
             subnets=tuple(inputs.subnets(parsed.subnets) if parsed.subnets is not None else ()),
             assignments=tuple(parsed.assignments),
             alarm_email=parsed.alarm_email,
+            legacy=parsed.legacy,
         ),
     )
 

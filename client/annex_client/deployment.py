@@ -16,6 +16,7 @@ LOG_GROUPS = tuple(f"/aws/lambda/{name}" for name in (*FUNCTIONS, f"{API_FUNCTIO
 REST_API = NAME
 REST_STAGE = "api"
 STACK = NAME
+LEGACY_STACK = f"{NAME}-legacy"
 TABLE = f"{NAME}-ledger"
 INSTANCE_PROFILE = f"{NAME}-instance"
 SETTINGS_PARAMETER = f"/{NAME}/settings"
@@ -41,6 +42,11 @@ SETTINGS = {
 def bucket(account: str, region: str) -> str:
     """The configuration bucket's name."""
     return f"{NAME}-{account}-{region}"
+
+
+def legacy_bucket(account: str, region: str) -> str:
+    """The bucket of legacy images' tarballs."""
+    return f"{NAME}-legacy-{account}-{region}"
 
 
 def api_url(api_id: str, region: str, suffix: str = "amazonaws.com") -> str:

@@ -22,9 +22,10 @@ _LISTS = ("Subnets",)
 _WORDS = ("DefaultInstanceType", "ImageParameter", "KeyNames")
 
 
-def template() -> str:
-    """The template as it is shipped."""
-    return (resources.files("annex_client") / "stack.yaml").read_text(encoding="utf-8")
+def template(stack: str = deployment.STACK) -> str:
+    """The template of a stack as it is shipped."""
+    name = {deployment.STACK: "stack.yaml", deployment.LEGACY_STACK: "legacy.yaml"}[stack]
+    return (resources.files("annex_client") / name).read_text(encoding="utf-8")
 
 
 def assignments(given: Iterable[str]) -> dict[str, str]:
@@ -57,17 +58,18 @@ def _key_names(value: str) -> str:
 
 
 class Stack:
-    """The deployment's stack, through one client."""
+    """One of the deployment's stacks, through one client."""
 
-    def __init__(self, client: CloudFormationClient) -> None:
+    def __init__(self, client: CloudFormationClient, name: str = deployment.STACK) -> None:
         self._client = client
+        self._name = name
 
     def description(self) -> dict[str, Any] | None:
         """CloudFormation's description of it, or None where there is none."""
         import botocore.exceptions  # noqa: PLC0415 - slow to import
 
         try:
-            stacks = self._client.describe_stacks(StackName=deployment.STACK)["Stacks"]
+            stacks = self._client.describe_stacks(StackName=self._name)["Stacks"]
         except botocore.exceptions.ClientError as error:
             if code_of(error) == "ValidationError":  # CloudFormation's word for 'no such stack'
                 return None
@@ -92,12 +94,12 @@ class Stack:
         found = self.description()
         if found is not None and found["StackStatus"].endswith("_IN_PROGRESS"):
             raise Conflict(
-                "The stack htcondor-annex is being changed by somebody else just now"
+                f"The stack {self._name} is being changed by somebody else just now"
                 f" ({found['StackStatus']}).  Try again when that is done."
             )
         if found is not None and found["StackStatus"] == "DELETE_FAILED":
             raise Conflict(
-                "A teardown of the stack htcondor-annex did not finish.  Run 'annex-client"
+                f"A teardown of the stack {self._name} did not finish.  Run 'annex-client"
                 " teardown' again first."
             )
         if found is None:
@@ -117,9 +119,7 @@ class Stack:
             AwsTrouble: the stack has failed, with CloudFormation's reason.
         """
         self.raise_if_failed()
-        pages = self._client.get_paginator("list_stack_resources").paginate(
-            StackName=deployment.STACK
-        )
+        pages = self._client.get_paginator("list_stack_resources").paginate(StackName=self._name)
         for page in pages:
             for resource in page["StackResourceSummaries"]:
                 if resource["LogicalResourceId"] == logical_id:
@@ -147,7 +147,7 @@ class Stack:
         """
         found = self.description()
         if found is None:
-            raise AwsTrouble("The stack htcondor-annex has vanished.  Run setup again.")
+            raise AwsTrouble(f"The stack {self._name} has vanished.  Run setup again.")
         state = str(found["StackStatus"])
         if "FAILED" in state or "ROLLBACK" in state:
             reason = self._first_failure() or found.get("StackStatusReason", "no reason given")
@@ -160,12 +160,12 @@ class Stack:
 
     def delete(self) -> None:
         """Begin to delete it."""
-        self._client.delete_stack(StackName=deployment.STACK)
+        self._client.delete_stack(StackName=self._name)
 
     def _create(self, parameters: Mapping[str, str]) -> None:
         self._client.create_stack(
-            StackName=deployment.STACK,
-            TemplateBody=template(),
+            StackName=self._name,
+            TemplateBody=template(self._name),
             Parameters=_pairs(parameters),
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )
@@ -180,8 +180,8 @@ class Stack:
         ]
         try:
             self._client.update_stack(
-                StackName=deployment.STACK,
-                TemplateBody=template(),
+                StackName=self._name,
+                TemplateBody=template(self._name),
                 Parameters=_pairs(parameters) + kept,
                 Capabilities=["CAPABILITY_NAMED_IAM"],
             )
@@ -192,15 +192,13 @@ class Stack:
     def _first_failure(self) -> str:
         """The oldest failure of the newest attempt: what follows it is only its echo."""
         reason = ""
-        pages = self._client.get_paginator("describe_stack_events").paginate(
-            StackName=deployment.STACK
-        )
+        pages = self._client.get_paginator("describe_stack_events").paginate(StackName=self._name)
         for page in pages:
             for event in page["StackEvents"]:  # newest first
                 if str(event.get("ResourceStatus", "")).endswith("_FAILED"):
                     name = event.get("LogicalResourceId", "")
                     reason = f"{name}: {event.get('ResourceStatusReason', '')}"
-                if event.get("LogicalResourceId") == deployment.STACK and str(
+                if event.get("LogicalResourceId") == self._name and str(
                     event.get("ResourceStatus", "")
                 ) in ("CREATE_IN_PROGRESS", "UPDATE_IN_PROGRESS"):
                     return reason

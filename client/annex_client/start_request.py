@@ -25,6 +25,7 @@ class StartOptions:
     idle_seconds: int | None = None
     retire_seconds: int | None = None
     ami_id: str | None = None
+    legacy: bool = False
     owners: str | None = None
     any_owner: bool = False
     tags: tuple[tuple[str, str], ...] = ()
@@ -45,6 +46,8 @@ class StartOptions:
 def checked(out: Output, options: StartOptions, settings: Settings) -> dict[str, Any]:
     """What can be checked without asking anybody, as the request's body."""
     ami = options.ami_id or settings.image_id
+    if options.legacy and not ami:
+        raise BadInput("--legacy is for an image of condor_annex's own: name it with --ami-id.")
     groups = options.security_groups
     if not groups and settings.security_groups:
         groups = tuple(inputs.security_groups(settings.security_groups))
@@ -70,6 +73,7 @@ def checked(out: Output, options: StartOptions, settings: Settings) -> dict[str,
         "subnets": [*options.subnets],
         "security_groups": [*groups],
         "key_name": key_name,
+        "legacy": options.legacy,
     }
     if options.config_dir is not None:
         optional["config_files"] = user_files.config_dir(options.config_dir)

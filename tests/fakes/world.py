@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chalicelib.configuration import Configuration
-    from chalicelib.model import Annex, Requirements, SweepState
+    from chalicelib.model import Annex, AnnexId, Requirements, SweepState
 
 ALICE, BOB = "AIDAALICE", "AIDABOB"
 
@@ -40,6 +40,23 @@ class FakeClock:
     def tick(self, seconds: float) -> None:
         """Time passes."""
         self.time += timedelta(seconds=seconds)
+
+
+class FakeLegacyStore:
+    """`ports.LegacyStore`: the tokens in the tarballs."""
+
+    def __init__(self) -> None:
+        self.on = True
+        self.tokens: dict[AnnexId, str] = {}
+
+    def is_on(self) -> bool:
+        return self.on
+
+    def write(self, configuration: Configuration) -> None:
+        self.tokens[configuration.annex_id] = configuration.token
+
+    def delete(self, annex_id: AnnexId) -> None:
+        self.tokens.pop(annex_id, None)
 
 
 class FakeReports:
@@ -192,6 +209,7 @@ class World:
         self.catalog = FakeCatalog()
         self.configs = FakeConfigs(self.clock)
         self.leftovers = FakeLeftovers(self.clock)
+        self.legacy = FakeLegacyStore()
         self.reports = FakeReports()
         self.reach = FakeReach()
         self.inventory = FakeInventory()
@@ -205,6 +223,7 @@ class World:
             catalog=Watched(self.catalog, "catalog", self.faults),
             leftovers=Watched(self.leftovers, "leftovers", self.faults),
             configs=Watched(self.configs, "configs", self.faults),
+            legacy=Watched(self.legacy, "legacy", self.faults),
             reports=Watched(self.reports, "reports", self.faults),
             reach=self.reach,
             compose=compose,

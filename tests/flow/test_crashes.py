@@ -100,6 +100,17 @@ def types_body(world: World) -> Any:
     return world.body(count=3, market="spot", requirements={"cpus_min": 2})
 
 
+def legacy_body(world: World) -> Any:
+    return world.body(count=3, legacy=True, ami_id="ami-0123456789abcdef0")
+
+
+def legacy_gone(world: World) -> None:
+    """A legacy annex that was stopped, and whose machines have ended."""
+    world.post(legacy_body(world))
+    world.stop()
+    world.clock.tick(60)
+
+
 def fall_back_body(world: World) -> Any:
     world.compute.spot_refusals["m7i.large"] = NO_CAPACITY
     return world.body(count=3, market="spot", fallback="on-demand")
@@ -239,6 +250,8 @@ SCENARIOS = (
     Scenario("start slots", slots_body, post, (-1, 3)),
     Scenario("start types by what they have", types_body, post, (-1, 3)),
     Scenario("start on demand after spot", fall_back_body, post, (-1, 3)),
+    Scenario("start a legacy image", legacy_body, post, (-1, 3)),
+    Scenario("sweep over a stopped legacy annex", legacy_gone, sweep, (0, 0), repeats=False),
     Scenario("sweep over a pending fleet", pending_fleet, sweep, (2, 2), repeats=False),
     Scenario("sweep over a stopped fleet", spot_stopped, sweep, (0, 0), repeats=False),
     Scenario("start a Spot Fleet", spot_fleet_body, post, (-1, 3)),
@@ -301,6 +314,7 @@ def check_promises(world: World) -> None:
             assert annex.written_generation == annex.generation
         if annex.state is AnnexState.TERMINATED:
             assert annex.config_key not in world.configs.objects
+            assert annex.annex_id not in world.legacy.tokens, "a tarball stays behind"
             assert annex.annex_id not in world.compute.templates, "a launch template stays behind"
 
 
@@ -373,6 +387,7 @@ def test_every_port_call_has_its_crash(record_property: Callable[[str, object], 
         ("catalog", ports.Catalog),
         ("configs", ports.ConfigStore),
         ("leftovers", ports.Leftovers),
+        ("legacy", ports.LegacyStore),
         ("reports", ports.Reports),
     ):
         for method, _ in inspect.getmembers(protocol, inspect.isfunction):

@@ -6,6 +6,7 @@ import itertools
 import threading
 import time
 from dataclasses import dataclass, field
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -109,7 +110,7 @@ class Cloud:
         self.network.up()
         self.ec2 = FakeEc2()
         self.mirror = Mirror(self.network, self.images.mirror)
-        layers = {ami: self.images.layers(kind) for ami, kind in IMAGES.items()}
+        layers = {ami: partial(self.images.layers, kind) for ami, kind in IMAGES.items()}
         self.hypervisor = LocalHypervisor(self.network, layers, self.ec2, self.ec2)
         self._numbers = itertools.count(4)
 

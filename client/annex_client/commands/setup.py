@@ -31,6 +31,7 @@ class SetupOptions:
     subnets: tuple[str, ...] = ()
     assignments: tuple[str, ...] = ()
     alarm_email: str | None = None
+    legacy: bool = False
 
 
 def run(session: Session, options: SetupOptions) -> Exit:
@@ -85,6 +86,7 @@ class _Setup:
         functions.register(account, url)
         functions.configure(account)
         self._service_roles()
+        self._legacy()
         self._finish(url)
         return Exit.DONE
 
@@ -159,6 +161,15 @@ class _Setup:
                 f"These credentials may not make the service-linked roles {', '.join(left)}, which"
                 " spot machines need: run setup with others, or have EC2's console make them."
             )
+
+    def _legacy(self) -> None:
+        """On a further run also if it was made before: its template may be newer."""
+        stack = Stack(self._account.cloudformation(), deployment.LEGACY_STACK)
+        if not self._options.legacy and stack.description() is None:
+            return
+        stack.put({})
+        self._out.begin("Creating what legacy images need (this takes about two minutes)")
+        self._until(stack.settled)
 
     def _until(self, done: Callable[[], bool], *, end: bool = True) -> None:
         """Ask until it is so, with a dot each time."""

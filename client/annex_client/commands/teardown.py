@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Callable
 
 from annex_client import admin_key, deployment, functions, leftovers, user_config
 from annex_client.account import Account
@@ -93,7 +93,14 @@ class _Teardown:
             self._stop_schedule()
         self._end_machines()
         leftovers.remove(self._ec2)
-        self._remove_stack()
+        self._remove_stack(
+            deployment.LEGACY_STACK, deployment.legacy_bucket, "what legacy images need"
+        )
+        self._remove_stack(
+            deployment.STACK,
+            deployment.bucket,
+            "bucket, ledger, instance profile and security group",
+        )
         self._end_machines()  # with the ledger gone, nothing can start any more
         leftovers.remove(self._ec2)
         self._remove_parameters()
@@ -174,13 +181,14 @@ class _Teardown:
         self._out.progress("Waiting for the last sweep")
         self._clock.sleep(_IN_FLIGHT_SECONDS)
 
-    def _remove_stack(self) -> None:
-        stack = Stack(self._account.cloudformation())
+    def _remove_stack(self, name: str, bucket: Callable[[str, str], str], what: str) -> None:
+        stack = Stack(self._account.cloudformation(), name)
         if stack.description() is None:
             return
-        self._out.begin("Removing bucket, ledger, instance profile and security group")
-        self._empty_bucket()
-        unprotect_ledger(self._account)
+        self._out.begin(f"Removing {what}")
+        self._empty_bucket(bucket(self._account.number(), self._account.region))
+        if name == deployment.STACK:
+            unprotect_ledger(self._account)
         policy = stack.outputs().get("UserPolicyArn")
         self._detach(policy)
         stack.delete()
@@ -221,12 +229,11 @@ class _Teardown:
             with suppress(iam.exceptions.NoSuchEntityException):
                 iam.delete_policy(PolicyArn=policy)
 
-    def _empty_bucket(self) -> None:
+    def _empty_bucket(self, bucket: str) -> None:
         """Nothing is versioned, so deleting objects is all there is to it."""
         import botocore.exceptions  # noqa: PLC0415 - slow to import
 
         number = self._account.number()
-        bucket = deployment.bucket(number, self._account.region)
         client = self._account.s3()
         try:
             pages = client.get_paginator("list_objects_v2").paginate(
