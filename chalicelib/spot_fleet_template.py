@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import tags
@@ -47,7 +47,7 @@ class Terms:
     key_names: tuple[str, ...] | None
     our_tags: Mapping[str, str]
     user_tags: Mapping[str, str]
-    compose: Callable[[bytes | None], bytes]
+    compose: Callable[[bytes | None], bytes] = field(repr=False)
 
     @property
     def tags(self) -> dict[str, str]:
