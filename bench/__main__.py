@@ -1,8 +1,9 @@
 """`make bench`: every benchmark, one after the other, or those that are named.
 
-    python -m bench [startup] [zip_size] [request] [slot] [many] [lease]
+    python -m bench [startup] [zip_size] [request] [slot] [many] [spot] [lease]
 
 The first two need nothing; the others share one local account, which takes root and some minutes.
+`spot` first has an account of its own, without hosts, for sizes that no machine could boot.
 """
 
 from __future__ import annotations
@@ -10,14 +11,14 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING
 
-from bench import lease, many, request, slot, stage, startup, zip_size
+from bench import lease, many, request, slot, spot, stage, startup, zip_size
 from demo.terminal import StepFailedError
 
 if TYPE_CHECKING:
     from types import ModuleType
 
-ALONE = (startup, zip_size)
-ON_AN_ACCOUNT = (request, slot, many, lease)
+ALONE = (startup, zip_size, spot)
+ON_AN_ACCOUNT = (request, slot, many, spot, lease)
 
 
 def main(names: list[str]) -> int:
@@ -27,13 +28,12 @@ def main(names: list[str]) -> int:
         print(__doc__, file=sys.stderr)
         return 2
     wanted = [known[name] for name in names] if names else list(known.values())
-    for module in wanted:
-        if module in ALONE:
-            _title(module)
-            module.main()
-    on_an_account = [module for module in wanted if module in ON_AN_ACCOUNT]
     try:
-        _on_an_account(on_an_account)
+        for module in wanted:
+            if module in ALONE:
+                _title(module)
+                module.main()
+        _on_an_account([module for module in wanted if module in ON_AN_ACCOUNT])
     except StepFailedError as failed:
         print(f"\nThe benchmarks stopped: {failed}", file=sys.stderr)
         return 1

@@ -15,7 +15,7 @@ import boto3
 
 from demo import tutorial
 from demo.account import Account
-from demo.lease import GONE, state
+from demo.lease import GONE, state_of
 from demo.terminal import StepFailedError
 
 if TYPE_CHECKING:
@@ -88,6 +88,14 @@ def slots_came(stage: Account, constraint: str, count: int = 1) -> float:
     return stopwatch(stage.user, f"timeout {PATIENCE} bash -c {shlex.quote(script)}").ended
 
 
+def cpus_came(stage: Account, constraint: str, count: int) -> float:
+    """The same for so many CPUs: a machine's slot is partitionable, one ad with all of them."""
+    ask = f"condor_status -constraint {shlex.quote(constraint)} -af TotalSlotCpus"
+    cpus = f"{ask} | awk '{{n += $1}} END {{print n + 0}}'"
+    script = f"until [ $({cpus}) -ge {count} ]; do sleep 0.1; done"
+    return stopwatch(stage.user, f"timeout {PATIENCE} bash -c {shlex.quote(script)}").ended
+
+
 def start(stage: Account, annex: str, *, count: int = 1, more: str = "") -> Span:
     """`annex-client start`, timed."""
     return stopwatch(stage.user, f"annex-client start {annex} --count {count} --yes {more}")
@@ -103,7 +111,7 @@ def ended(stage: Account, instance_ids: Sequence[str]) -> None:
     """Wait for the end of these machines; raises StepFailedError."""
     ec2 = boto3.client("ec2", **stage.session())
     deadline = time.monotonic() + PATIENCE
-    while any(state(ec2, instance_id) != GONE[-1] for instance_id in instance_ids):
+    while any(state_of(ec2, instance_id)[0] != GONE[-1] for instance_id in instance_ids):
         if time.monotonic() > deadline:
             raise StepFailedError(f"Not all of {', '.join(instance_ids)} have ended.")
         time.sleep(0.2)

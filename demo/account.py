@@ -33,10 +33,10 @@ class Account:
         bob = (*LOCAL, "run", "--user", "bob")
         self.other = Terminal("bob@ap$", bob, cwd=str(ROOT), env=env)
 
-    def up(self) -> None:
+    def up(self, *, hosts: bool = True) -> None:
         """Bring the account up and give the administrator its environment."""
-        say("A local AWS account, and an HTCondor pool of two hosts")
-        self.admin.type("python -m local up --detach")
+        say(f"A local AWS account{', and an HTCondor pool of two hosts' if hosts else ''}")
+        self.admin.type(f"python -m local up --detach{'' if hosts else ' --no-hosts'}")
         Path((self.admin.env or {})["HOME"]).mkdir(exist_ok=True)
         self.admin.type('eval "$(python -m local env)"')
         exports = self.admin.quiet('eval "$(python -m local env)"; export -p')

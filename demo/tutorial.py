@@ -19,12 +19,12 @@ ANNEX = "MyFirstAnnexalice"  # MyFirstAnnex$USER, for alice
 POOL_FOLDER = "pool-config"
 
 
-def deploy_and_set_up(account: Account) -> None:
-    """`chalice deploy`, `annex-client setup`, `annex-client check-setup`."""
+def deploy_and_set_up(account: Account, *settings: str) -> None:
+    """`chalice deploy`, `annex-client setup` with settings, `annex-client check-setup`."""
     say("The administrator sets the AWS account up, once")
     account.admin.type("chalice deploy")
     # The dead man's timer acts 300 s after the lease by default: a long wait for a demo.
-    set_up(account, "dead_man_margin_seconds=60")
+    set_up(account, "dead_man_margin_seconds=60", *settings)
     check_setup(account)
 
 

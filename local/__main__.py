@@ -3,6 +3,7 @@
 up [--detach] [--no-hosts]   start it (in the foreground, or wait until it is up)
 env                          shell exports: eval "$(python -m local env)"
 run [--host H] [--user U] COMMAND...   on the access point (ap), cm or an instance
+interrupt INSTANCE [--in SECONDS] [--rebalance]   EC2 takes a spot instance back, with notice
 status, tick, down           what is up; fire the schedules now; end it and leave nothing
 """
 
@@ -16,9 +17,10 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.error
 import urllib.request
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from local.processes import started_at
 from local.state import State, Up, folder
@@ -41,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "down": _down,
         "status": _status,
         "tick": _tick,
+        "interrupt": _interrupt,
     }
     try:
         return commands[options.command](state, options)
@@ -64,6 +67,10 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("--host", default="ap", help="ap (default), cm or an instance id")
     run.add_argument("--user", help="alice (default on the access point), bob or root")
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND...")
+    interrupt = commands.add_parser("interrupt", help="let EC2 take a spot instance back")
+    interrupt.add_argument("instance", metavar="INSTANCE")
+    interrupt.add_argument("--in", dest="seconds", type=float, default=120.0, metavar="SECONDS")
+    interrupt.add_argument("--rebalance", action="store_true", help="recommend to leave, no more")
     commands.add_parser("status", help="say what is up")
     commands.add_parser("tick", help="fire every enabled schedule now")
     commands.add_parser("down", help="end it and leave nothing behind")
@@ -172,8 +179,27 @@ def _tick(state: State, _options: argparse.Namespace) -> int:
     up = _demand(state)
     if up is None:
         return 1
-    fired = _press(up, "tick")
+    fired: list[str] = _press(up, "tick")
     _say("\n".join(fired) if fired else "There is no enabled schedule.")
+    return 0
+
+
+def _interrupt(state: State, options: argparse.Namespace) -> int:
+    up = _demand(state)
+    if up is None:
+        return 1
+    body = {
+        "instance_id": options.instance,
+        "in": options.seconds,
+        "rebalance": options.rebalance,
+    }
+    try:
+        at = _press(up, "interrupt", body)
+    except urllib.error.HTTPError as error:
+        _complain(json.load(error)["error"])
+        return 1
+    told = "is recommended to be left since" if options.rebalance else "will be terminated at"
+    _say(f"{options.instance} {told} {at}.")
     return 0
 
 
@@ -212,11 +238,12 @@ def _holder(state: State) -> int | None:
     return None
 
 
-def _press(up: Up, button: str) -> list[str]:
-    request = urllib.request.Request(f"{up.gateway_url}/_account/{button}", method="POST")
+def _press(up: Up, button: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 (JSON)
+    url = f"{up.gateway_url}/_account/{button}"
+    data = json.dumps(body).encode() if body else None
+    request = urllib.request.Request(url, data=data, method="POST")
     with urllib.request.urlopen(request, timeout=60) as answer:
-        fired: list[str] = json.load(answer)
-        return fired
+        return json.load(answer)
 
 
 def _demand(state: State) -> Up | None:

@@ -13,9 +13,15 @@ from local import functions as functions_module
 from local.clock import Clock
 from local.control import Control
 from local.ec2 import install as ec2
-from local.ec2 import shapes
+from local.ec2 import service_roles, shapes
+from local.ec2.fleets import Fleets
 from local.ec2.launch import Launches
 from local.ec2.lifecycle import Lifecycle
+from local.ec2.reclaim import Reclaims
+from local.ec2.spot_fleet_launch import Filler
+from local.ec2.spot_fleets import SpotFleets
+from local.ec2.spot_requests import SpotRequests
+from local.ec2.template_calls import TemplateCalls
 from local.edge import Edge
 from local.faults import Faults
 from local.functions import Functions
@@ -41,11 +47,19 @@ class Account:
         self.faults = Faults()
         self.administrator = aws.new_key()
         self._later = Later()
-        self._launches = Launches(self.options, self.faults)
+        spot_requests = SpotRequests()
+        self._launches = Launches(self.options, self.faults, spot_requests)
+        self._templates = TemplateCalls()
+        self._fleets = Fleets(self.options, self._launches)
+        filler = Filler(self.options, self._launches)
+        self._spot_fleets = SpotFleets(self.options, self._later, filler)
         self.lifecycle = Lifecycle(
             self.options, self._later, ec2.tear_down, self._state_changed, shapes.shape
         )
-        self.instance_data = InstanceData(self.lifecycle.known, self.options)
+        self.reclaims = Reclaims(self.lifecycle, self._later, self._notify)
+        self.instance_data = InstanceData(
+            self.lifecycle.known, self.reclaims.metadata, self.options
+        )
         nowhere = Place((), "", loopback)
         self.functions = Functions(state, nowhere, sessions.variables, self.options, self._later)
         self.clock = Clock(
@@ -55,6 +69,10 @@ class Account:
         self._servers: list[Any] = []
         aws.install()
         ec2.install(self.lifecycle, self._launches)
+        ec2.install_fleets(
+            self._templates, self._fleets, self._spot_fleets, spot_requests, self.options
+        )
+        service_roles.install()
         functions_module.install(self.functions)
         bus.install(self.functions.invoke_later)
         self.edge = Edge(aws.application(), self.faults)
@@ -86,10 +104,14 @@ class Account:
         self.lifecycle.forget_all()
         self.functions.reset()
         self.instance_data.forget_all()
+        self.reclaims.forget_all()
         self.faults.clear()
         self.edge.forget_calls()
         self.options.__init__()  # type: ignore[misc]
         self._launches.forget_all()
+        self._templates.forget_all()
+        self._fleets.forget_all()
+        self._spot_fleets.forget_all()
         aws.reset()
         aws.seed(self.administrator)
 
@@ -106,6 +128,9 @@ class Account:
             server.server_close()
         self.functions.close()
         self._later.close()
+
+    def _notify(self, kind: str, detail: dict[str, Any], resources: list[str]) -> None:
+        self.publish("aws.ec2", kind, detail, resources)
 
     def _state_changed(self, instance_id: str, state: str) -> None:
         arn = f"arn:aws:ec2:{aws.REGION}:123456789012:instance/{instance_id}"

@@ -16,6 +16,8 @@ from local.iam.patterns import as_tuple
 from local.iam.policy import Need, allows
 
 if TYPE_CHECKING:
+    from collections.abc import Iterable
+
     from local.call import Call
 
 # How each family says no.
@@ -34,22 +36,32 @@ def check(caller: Caller, call: Call) -> None:
     Raises:
         AwsError: in the words of the call's service.
     """
-    for need in needs(call):
-        if not permits(caller, need):
-            raise _denied(caller, call, need)
+    require(caller, needs(call), call.protocol)
     if call.service == "sts" and call.action == "AssumeRole" and not _trusted(caller, call):
-        raise _denied(caller, call, Need("sts:AssumeRole", str(call.params.get("RoleArn"))))
+        need = Need("sts:AssumeRole", str(call.params.get("RoleArn")))
+        raise _denied(caller, need, call.protocol)
     if call.service == "s3":
         _check_s3(caller, call)
 
 
-def _denied(caller: Caller, call: Call, need: Need) -> AwsError:
-    code = _CODES.get(call.protocol, "AccessDeniedException")
+def require(caller: Caller, wanted: Iterable[Need], protocol: str = "ec2") -> None:
+    """Refuse what the caller lacks a permission for, in the words of `protocol`.
+
+    Raises:
+        AwsError: UnauthorizedOperation, AccessDenied or AccessDeniedException.
+    """
+    for need in wanted:
+        if not permits(caller, need):
+            raise _denied(caller, need, protocol)
+
+
+def _denied(caller: Caller, need: Need, protocol: str) -> AwsError:
+    code = _CODES.get(protocol, "AccessDeniedException")
     message = f"User: {caller.arn} is not authorized to perform: {need.action}"
     if need.resource != "*":
         message += f" on resource: {need.resource}"
     message += " because no identity-based policy allows the action"
-    if call.protocol == "ec2":
+    if protocol == "ec2":
         message = f"You are not authorized to perform this operation. {message}"
     return AwsError(code, message, 400 if code == "AccessDeniedException" else 403)
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 import json
 import os
 import threading
+from copy import copy
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from secrets import token_hex, token_urlsafe
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +19,8 @@ os.environ["MOTO_EC2_LOAD_DEFAULT_AMIS"] = "false"
 from moto.apigateway.models import APIGatewayBackend
 from moto.ec2.models import ec2_backends
 from moto.ec2.models.amis import Ami
-from moto.iam.models import User, iam_backends
+from moto.iam.aws_managed_policies import aws_managed_policies_data
+from moto.iam.models import AWSManagedPolicy, Role, User, iam_backends
 from moto.moto_api._internal.models import moto_api_backend
 from moto.moto_server.werkzeug_app import (
     DomainDispatcherApplication,
@@ -35,6 +38,7 @@ if TYPE_CHECKING:
     from local.edge import Wsgi
 
 REGION = "us-east-1"
+_FLEET_POLICY = "AmazonEC2SpotFleetTaggingRole"
 _DEBIAN = "136693071363"  # Debian's own AWS account, which publishes its images
 
 
@@ -88,6 +92,7 @@ def seed(administrator: Key, regions: tuple[str, ...] = (REGION,)) -> None:
     AWS's default VPCs have and moto's has not.
     """
     _seed_administrator(administrator)
+    _seed_policy()
     for region in regions:
         backend = ec2_backends[ACCOUNT][region]
         _open_default_vpc(backend)
@@ -141,6 +146,29 @@ def install() -> None:
         self.id = "AIDA" + token_hex(9).upper()[:17]
 
     User.__init__ = user
+    _install_managed_policies()
+
+
+def _install_managed_policies() -> None:
+    """Let CloudFormation attach a role's ManagedPolicyArns, which moto drops."""
+    create = Role.create_from_cloudformation_json.__func__
+    delete = Role.delete_from_cloudformation_json.__func__
+
+    def create_role(cls: Any, name: str, resource: Any, *args: Any, **kwargs: Any) -> Any:
+        role = create(cls, name, resource, *args, **kwargs)
+        for arn in resource["Properties"].get("ManagedPolicyArns") or ():
+            iam_backends[ACCOUNT]["aws"].attach_role_policy(arn, role.name)
+        return role
+
+    def delete_role(cls: Any, name: str, resource: Any, *args: Any, **kwargs: Any) -> None:
+        for role in list(iam_backends[ACCOUNT]["aws"].roles.values()):
+            if role.name == name:
+                for policy in list(role.managed_policies.values()):
+                    policy.detach_from(role)
+        delete(cls, name, resource, *args, **kwargs)
+
+    Role.create_from_cloudformation_json = classmethod(create_role)
+    Role.delete_from_cloudformation_json = classmethod(delete_role)
 
 
 def _openapi(document: Any) -> Any:
@@ -149,6 +177,21 @@ def _openapi(document: Any) -> Any:
         copy["openapi"] = "3.0.1"
     copy["info"] = {"description": "", **copy.get("info", {})}
     return copy
+
+
+@cache
+def _fleet_role_policy() -> Any:
+    """AWS's own policy for Spot Fleet roles, as moto has recorded it."""
+    data: dict[str, Any] = json.loads(aws_managed_policies_data)
+    return AWSManagedPolicy.from_data(
+        _FLEET_POLICY, account_id=ACCOUNT, region_name=REGION, data=data[_FLEET_POLICY]
+    )
+
+
+def _seed_policy() -> None:
+    policy = copy(_fleet_role_policy())
+    policy.attachment_count = 0
+    iam_backends[ACCOUNT]["aws"].managed_policies[policy.arn] = policy
 
 
 def _seed_administrator(key: Key) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextvars import ContextVar
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
@@ -53,6 +54,10 @@ class Caller:
             keys["aws:username"] = self.user_name
         keys.update({f"aws:PrincipalTag/{key}": value for key, value in self.tags})
         return keys
+
+
+# Who is calling, for what a service checks or makes on the caller's behalf; set at the edge.
+acting: ContextVar[Caller | None] = ContextVar("acting", default=None)
 
 
 @dataclass(frozen=True)

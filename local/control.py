@@ -6,6 +6,7 @@ GET, POST options                    times, capacity, quota (local/options.py)
 GET, DELETE calls                    the API calls so far
 POST tick                            fire every enabled schedule now
 POST power {"instance_id", "event"}  the host is "running" or "powered_off" (without hosts)
+POST interrupt {"instance_id", "in", "rebalance"}  EC2 takes a spot instance back (in seconds)
 POST event {"detail-type", "detail"} an event of EC2's, such as a Spot warning
 GET  functions/NAME                  the processes of a function
 GET  metadata/INSTANCE               what its metadata service shows
@@ -19,6 +20,7 @@ import json
 import logging
 from typing import TYPE_CHECKING, Any
 
+from local.ec2.reclaim import NOTICE_SECONDS
 from local.edge import Wsgi, read_body
 from local.faults import Fault
 
@@ -70,6 +72,7 @@ class Control:
             ("DELETE", "calls"): self._account.edge.forget_calls,
             ("POST", "tick"): self._account.clock.tick,
             ("POST", "power"): lambda: self._power(body["instance_id"], body["event"]),
+            ("POST", "interrupt"): lambda: self._interrupt(body),
             ("POST", "event"): lambda: self._event(body),
             ("GET", "functions"): lambda: self._account.functions.pids(rest[0]),
             ("GET", "metadata"): lambda: self._metadata(rest[0]),
@@ -87,6 +90,12 @@ class Control:
             "powered_off": self._account.lifecycle.powered_off,
         }
         events[event](instance_id)
+
+    def _interrupt(self, body: dict[str, Any]) -> str:
+        instance_id, reclaims = body["instance_id"], self._account.reclaims
+        if body.get("rebalance"):
+            return reclaims.rebalance(instance_id)
+        return reclaims.interrupt(instance_id, float(body.get("in", NOTICE_SECONDS)))
 
     def _event(self, body: dict[str, Any]) -> None:
         source = body.get("source", "aws.ec2")

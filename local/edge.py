@@ -67,6 +67,7 @@ class Edge:
             if (request.service, request.action) not in _PLACED:
                 self._faults.strike(request.service, request.action, after=False)
             authz.check(caller, request)
+            callers.acting.set(caller)
             answer = self._forward(environ, body, request.protocol)
             self._faults.strike(request.service, request.action, after=True)
         except AwsError as error:

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 @dataclass
 class Fault:
-    """One rule; `action`, `zone` and `instance_type` may have wildcards.
+    """One rule; `action`, `zone`, `instance_type` and `market` may have wildcards.
 
     `times` is how often it strikes (None: always), `skip` how many calls it lets pass first.
     `after` strikes after the call was carried out: the effect is there and the answer is lost.
@@ -28,6 +28,7 @@ class Fault:
     status: int | None = None
     zone: str = "*"
     instance_type: str = "*"
+    market: str = "*"  # spot or on-demand
     times: int | None = None
     skip: int = 0
     after: bool = False
@@ -65,18 +66,27 @@ class Faults:
             return [vars(rule).copy() for rule in self._rules]
 
     def strike(
-        self, service: str, action: str, *, after: bool, zone: str = "", instance_type: str = ""
+        self,
+        service: str,
+        action: str,
+        *,
+        after: bool,
+        zone: str = "",
+        instance_type: str = "",
+        market: str = "",
     ) -> None:
         """Raise the error of the first rule that matches.
 
-        Zone and type are known only for launches, which ask for themselves (local/ec2/launch.py).
+        Zone, type and market are known only for launches, which ask for themselves
+        (local/ec2/launch.py); a fleet's launches ask as RunInstances, too.
 
         Raises:
             AwsError: the rule's.
         """
         with self._lock:
             for rule in self._rules:
-                if rule.after != after or not _matches(rule, service, action, zone, instance_type):
+                place = (zone, instance_type, market)
+                if rule.after != after or not _matches(rule, service, action, place):
                     continue
                 if rule.skip > 0:
                     rule.skip -= 1
@@ -107,10 +117,10 @@ _MESSAGES = {
 }
 
 
-def _matches(rule: Fault, service: str, action: str, zone: str, instance_type: str) -> bool:
+def _matches(rule: Fault, service: str, action: str, place: tuple[str, str, str]) -> bool:
+    patterns = (rule.zone, rule.instance_type, rule.market)
     return (
         rule.service == service
         and fnmatchcase(action, rule.action)
-        and fnmatchcase(zone, rule.zone)
-        and fnmatchcase(instance_type, rule.instance_type)
+        and all(map(fnmatchcase, place, patterns))
     )

@@ -23,10 +23,19 @@ if TYPE_CHECKING:
 
 
 class InstanceData:
-    """Answers from the instances as they are now; `known` finds one by its id."""
+    """Answers from the instances as they are now.
 
-    def __init__(self, known: Callable[[str], Any | None], options: Options) -> None:
+    `known` finds one by its id; `notices` is what EC2 has told one of its coming end.
+    """
+
+    def __init__(
+        self,
+        known: Callable[[str], Any | None],
+        notices: Callable[[str], dict[str, Any]],
+        options: Options,
+    ) -> None:
         self._known = known
+        self._notices = notices
         self._options = options
         self._lock = threading.Lock()
         self._sessions: dict[str, Any] = {}
@@ -76,6 +85,7 @@ class InstanceData:
             "reservation-id": self._reservation(instance),
             "security-groups": group_names,
             "services": {"domain": "amazonaws.com", "partition": "aws"},
+            **self._notices(instance_id),
         }
         if instance.iam_instance_profile:
             tree["iam"] = self._iam(instance)

@@ -20,10 +20,17 @@ class Options:
     terminated_visible_seconds: float = 3600
     # How long a new instance is not found yet (EC2 API reference, "Eventual consistency").
     invisible_seconds: float = 0
-    # How many instances can still be started, by "zone/type" with wildcards; all that match count.
+    # How many instances can still be started, by "zone/type" or "zone/type/market" (market being
+    # spot or on-demand) with wildcards; all that match count.
     capacity: dict[str, int] = field(default_factory=dict)
-    # The quota of running vCPUs, or None.
+    # The quotas of running vCPUs, on demand and spot, or None.
     vcpu_limit: int | None = None
+    spot_vcpu_limit: int | None = None
+    # Spot prices in dollars an hour, by "zone/type" with wildcards (else local/ec2/prices.py's).
+    spot_prices: dict[str, float] = field(default_factory=dict)
+    # A Spot Fleet request is served so long after it was made, and again while capacity lacks.
+    spot_fleet_seconds: float = 2
+    spot_fleet_retry_seconds: float = 10
     # Longest age of the credentials that the metadata service hands out.
     instance_credential_seconds: int = 6 * 3600
     # Waits before the second and third try of an asynchronous invocation that failed.
@@ -37,15 +44,20 @@ class Options:
         for name, value in values.items():
             setattr(self, name, value)
 
-    def available(self, zone: str, instance_type: str) -> int | None:
+    def available(self, zone: str, instance_type: str, market: str) -> int | None:
         """How many instances of a type a zone still has; None for as many as one likes."""
-        place = f"{zone}/{instance_type}"
-        limits = [n for pattern, n in self.capacity.items() if fnmatchcase(place, pattern)]
+        limits = [self.capacity[pattern] for pattern in self._limits(zone, instance_type, market)]
         return min(limits) if limits else None
 
-    def use(self, zone: str, instance_type: str, started: int) -> None:
+    def use(self, zone: str, instance_type: str, market: str, started: int) -> None:
         """Take what was started off the capacity."""
+        for pattern in self._limits(zone, instance_type, market):
+            self.capacity[pattern] -= started
+
+    def _limits(self, zone: str, instance_type: str, market: str) -> list[str]:
         place = f"{zone}/{instance_type}"
-        for pattern in self.capacity:
-            if fnmatchcase(place, pattern):
-                self.capacity[pattern] -= started
+        return [
+            pattern
+            for pattern in self.capacity
+            if fnmatchcase(place, pattern) or fnmatchcase(f"{place}/{market}", pattern)
+        ]

@@ -44,15 +44,11 @@ def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is pri
     ):
         p = commands.add_parser(name, help=text, description=text, allow_abbrev=False)
         p.add_argument("name", metavar="NAME")
-        p.add_argument("--count", default="1", metavar="N", help="machines (1)")
-        p.add_argument("--slots", metavar="N", help="with a later version")
+        _wanted(p)
         p.add_argument("--duration", metavar="HOURS", help="the lease, from now (0.83)")
         p.add_argument("--idle", metavar="HOURS", help="end machines that are idle so long (0.25)")
         p.add_argument("--retire", metavar="MINUTES", help="no new jobs so long before the end")
-        p.add_argument("--instance-type", metavar="T[,T...]", help="tried in this order")
         p.add_argument("--ami-id", metavar="A", help="an image of your own")
-        p.add_argument("--spot", action="store_true", help="with a later version")
-        p.add_argument("--spot-fleet-config-file", metavar="F", help="with a later version")
         owner = p.add_mutually_exclusive_group()
         owner.add_argument("--owner", metavar="A,B", help="whose jobs run there (yours)")
         owner.add_argument("--no-owner", action="store_true", help="anybody's jobs run there")
@@ -77,6 +73,30 @@ def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is pri
         _wait(p, "wait until the machines are in the pool")
         _common(p)
         p.set_defaults(run="start", **({"grow": True} if name == "add" else {}))
+
+
+def _wanted(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--count", metavar="N", help="machines (1)")
+    p.add_argument("--slots", metavar="N", help="instead: slots, one for each vCPU")
+    p.add_argument("--instance-type", metavar="T[,T...]", help="on demand tried in this order")
+    p.add_argument("--cpus", metavar="A..B", help="instead: any type with so many vCPUs; A.. or A")
+    p.add_argument("--memory", metavar="A..B", help="and with so many GiB of memory; A.. or A")
+    p.add_argument(
+        "--spot",
+        action="store_true",
+        help="spot machines: of these types, what is cheap and plenty",
+    )
+    p.add_argument(
+        "--max-price", metavar="USD", help="at most so much for a spot machine or slot and hour"
+    )
+    p.add_argument(
+        "--fallback", choices=("on-demand",), help="what spot does not give is started on demand"
+    )
+    p.add_argument(
+        "--spot-fleet-config-file",
+        metavar="F",
+        help="start --slots by a Spot Fleet, whose JSON is in F ('-': standard input)",
+    )
 
 
 def _others(commands: Any) -> None:  # noqa: ANN401

@@ -19,10 +19,6 @@ if TYPE_CHECKING:
     from annex_client.context import Context
     from annex_client.session import Session
 
-_LATER = (
-    "Spot machines come with a later version; leave {flag} out and on-demand machines are started."
-)
-
 
 def run(argv: Sequence[str], context: Context) -> int:
     """Parse and carry out one command line; returns the exit status."""
@@ -82,29 +78,20 @@ def dispatch(parsed: argparse.Namespace, context: Context, out: Output) -> Exit:
     return _COMMANDS[parsed.run](parsed, Session(context, out, access))
 
 
-def start_options(parsed: argparse.Namespace) -> Any:  # noqa: ANN401 - StartOptions, imported late
+def start_options(parsed: argparse.Namespace, context: Context) -> Any:  # noqa: ANN401 - StartOptions, imported late
     """`start`'s arguments, each checked."""
+    from annex_client import wanted_arguments  # noqa: PLC0415
     from annex_client.start_request import StartOptions  # noqa: PLC0415
 
-    for flag, value in (
-        ("--spot", parsed.spot),
-        ("--spot-fleet-config-file", parsed.spot_fleet_config_file),
-        ("--slots", parsed.slots),
-    ):
-        if value:
-            raise BadInput(_LATER.format(flag=flag))
     seconds = inputs.seconds_of_hours
     return StartOptions(
         name=inputs.annex_name(parsed.name),
-        count=inputs.count(parsed.count),
+        wanted=wanted_arguments.wanted(parsed, context.stdin),
         duration_seconds=seconds(parsed.duration, "The duration")
         if parsed.duration is not None
         else None,
         idle_seconds=seconds(parsed.idle, "The idle time") if parsed.idle is not None else None,
         retire_seconds=inputs.retire_seconds(parsed.retire) if parsed.retire is not None else None,
-        instance_types=tuple(
-            inputs.instance_types(parsed.instance_type) if parsed.instance_type is not None else ()
-        ),
         ami_id=inputs.ami_id(parsed.ami_id) if parsed.ami_id is not None else None,
         owners=parsed.owner,
         any_owner=parsed.no_owner,
@@ -128,7 +115,7 @@ def start_options(parsed: argparse.Namespace) -> Any:  # noqa: ANN401 - StartOpt
 def _run_start(parsed: argparse.Namespace, session: Session) -> Exit:
     from annex_client.commands import start  # noqa: PLC0415
 
-    return start.run(session, start_options(parsed))
+    return start.run(session, start_options(parsed, session.context))
 
 
 def _run_status(parsed: argparse.Namespace, session: Session) -> Exit:

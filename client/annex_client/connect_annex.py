@@ -8,15 +8,16 @@ from __future__ import annotations
 
 import sys
 import uuid
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from annex_client import inputs
+from annex_client import inputs, user_files
 from annex_client.cli import guarded
 from annex_client.context import real_context
 from annex_client.errors import BadInput
 from annex_client.exits import Exit
+from annex_client.old_words import PROGRAM, USAGE, Words, parse
 from annex_client.render import Output
+from annex_client.wanted import Wanted
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -24,100 +25,23 @@ if TYPE_CHECKING:
     from annex_client.context import Context
     from annex_client.session import Session
 
-PROGRAM = "connect_annex"
 # So that any word makes a request id, and always the same one (uuid5).
 _REQUESTS = uuid.UUID("6f0c2a0e-5d0d-4c39-9f5b-3b3f6f6f2f11")
-_LATER = "Spot machines come with a later version; use on-demand machines: -count N without {flag}."
-_ONE = (
-    *("annex-name", "annex", "count", "slots", "duration", "idle", "config-dir", "owner"),
-    *("request-id", "aws-region", "aws-user-data", "aws-user-data-file"),
-    *("aws-default-user-data", "aws-default-user-data-file", "aws-s3-config-path"),
-    *("aws-on-demand-instance-type", "aws-on-demand-ami-id", "aws-on-demand-security-group-ids"),
-    *("aws-on-demand-key-name", "aws-on-demand-instance-profile-arn"),
-    *("aws-on-demand-lease-function-arn", "aws-spot-fleet-config-file"),
-    *("aws-spot-fleet-lease-function-arn", "aws-access-key-file", "aws-secret-key-file"),
-    *("aws-ec2-url", "aws-events-url", "aws-lambda-url", "aws-s3-url"),
-)
-_NONE = (
-    *("check-setup", "yes", "no-owner", "aws-on-demand", "aws-spot-fleet", "status"),
-    *("classad", "classads", "help", "h", "version"),
-)
-_SPOT = (
-    "aws-spot-fleet",
-    "aws-spot-fleet-config-file",
-    "aws-spot-fleet-lease-function-arn",
-    "slots",
+# Any of them means a Spot Fleet, as of old; what else says about machines is in its own JSON.
+_SPOT_FLEET = ("slots", "aws-spot-fleet", "aws-spot-fleet-config-file")
+_NOT_FOR_SPOT_FLEET = (
+    *("aws-on-demand", "aws-on-demand-instance-type", "aws-on-demand-ami-id"),
+    *("aws-on-demand-security-group-ids", "aws-on-demand-key-name"),
+    *("aws-on-demand-instance-profile-arn", "aws-user-data", "aws-user-data-file"),
+    *("aws-default-user-data", "aws-default-user-data-file"),
 )
 _URLS = ("aws-ec2-url", "aws-events-url", "aws-lambda-url", "aws-s3-url")
+_LEASES = "the deployment's own functions keep the leases."
 _NO_MEANING = {
-    "aws-s3-config-path": "-aws-s3-config-path has no meaning any more: each annex has a place of"
-    " its own.",
-    "aws-on-demand-lease-function-arn": "-aws-on-demand-lease-function-arn has no meaning any more:"
-    " the deployment's own functions keep the leases.",
+    "aws-s3-config-path": "each annex has a place of its own.",
+    "aws-on-demand-lease-function-arn": _LEASES,
+    "aws-spot-fleet-lease-function-arn": _LEASES,
 }
-USAGE = """\
-usage: connect_annex -setup | -check-setup | -status [-annex-name NAME] [-classad]
-       connect_annex -annex-name NAME -count N [-duration HOURS] [-idle HOURS] [-yes]
-           [-tag KEY VALUE] [-config-dir DIR] [-owner A[,B] | -no-owner] [-request-id ID]
-           [-aws-region R] [-aws-user-data S | -aws-user-data-file F]
-           [-aws-on-demand-instance-type T] [-aws-on-demand-ami-id A]
-           [-aws-on-demand-security-group-ids G[,G]] [-aws-on-demand-key-name K]
-           [-aws-access-key-file F -aws-secret-key-file F]
-       connect_annex -annex-name NAME -duration HOURS            (a new end for the lease)
-       connect_annex status [[-annex-name] NAME] | off [-annex-name] NAME [-yes]
-These are condor_annex's command lines; annex-client --help shows today's."""
-
-
-@dataclass
-class Words:
-    """A command line taken apart; options without their dashes."""
-
-    verb: str = ""  # "status" or "off", condor_annex's subcommands
-    values: dict[str, str] = field(default_factory=dict)
-    flags: set[str] = field(default_factory=set)
-    tags: list[tuple[str, str]] = field(default_factory=list)
-    setup: list[str] | None = None
-
-    def text(self, *names: str) -> str | None:
-        """The value of the first of these options that was given."""
-        return next((self.values[name] for name in names if name in self.values), None)
-
-    def given(self, name: str) -> bool:
-        """Whether the option was given, with or without a value."""
-        return name in self.values or name in self.flags
-
-
-def parse(argv: Sequence[str]) -> Words:
-    """Take a command line apart.
-
-    Raises:
-        BadInput: an option is unknown, or lacks its value.
-    """
-    words = Words()
-    left = list(argv)
-    if left and left[0] in ("status", "off"):
-        words.verb = left.pop(0)
-    while left:
-        word = left.pop(0)
-        name = word[2:] if word.startswith("--") else word[1:]
-        if words.verb and word[:1] not in ("", "-") and "annex-name" not in words.values:
-            words.values["annex-name"] = word  # `off NAME`
-            continue
-        if not word.startswith("-") or not name:
-            raise BadInput(f"{word!r} is not understood.  See '{PROGRAM} -help'.")
-        if name == "setup":
-            words.setup = []
-            while left and not left[0].startswith("-"):
-                words.setup.append(left.pop(0))
-        elif name == "tag":
-            words.tags.append(inputs.tag_pair(_value(word, left), _value(word, left)))
-        elif name in _ONE:
-            words.values[name] = _value(word, left)
-        elif name in _NONE:
-            words.flags.add(name)  # -no-owner takes no argument with it, as it once did
-        else:
-            raise BadInput(f"There is no option {word}.  See '{PROGRAM} -help'.")
-    return words
 
 
 def run(argv: Sequence[str], context: Context) -> int:
@@ -135,18 +59,17 @@ def run(argv: Sequence[str], context: Context) -> int:
             out.say(f"{PROGRAM} {__version__}")
             return Exit.DONE
         _refuse(words)
-        for name, sentence in _NO_MEANING.items():
+        for name, why in _NO_MEANING.items():
             if words.given(name):
-                out.warn(sentence)
+                out.warn(f"-{name} has no meaning any more: {why}")
         return _dispatch(words, _session(words, context, out))
 
     return guarded(command, context, out)
 
 
 def _refuse(words: Words) -> None:
-    for flag in _SPOT:
-        if words.given(flag):
-            raise BadInput(_LATER.format(flag=f"-{flag}"))
+    if _is_spot_fleet(words):
+        _refuse_beside_a_spot_fleet(words)
     for flag in _URLS:
         if words.given(flag):
             service = {"events": "EVENTBRIDGE"}.get(flag.split("-")[1], flag.split("-")[1].upper())
@@ -156,6 +79,26 @@ def _refuse(words: Words) -> None:
             )
     if words.given("owner") and words.given("no-owner"):
         raise BadInput("-owner and -no-owner exclude one another.")
+
+
+def _is_spot_fleet(words: Words) -> bool:
+    return any(words.given(flag) for flag in _SPOT_FLEET)
+
+
+def _refuse_beside_a_spot_fleet(words: Words) -> None:
+    if words.given("count"):
+        raise BadInput("-count is for on-demand machines; for a Spot Fleet give -slots N instead.")
+    for flag in _NOT_FOR_SPOT_FLEET:
+        if words.given(flag):
+            raise BadInput(
+                f"-{flag} is not for a Spot Fleet, whose own JSON says that: leave it out, or for"
+                " on-demand machines give -count N instead of -slots."
+            )
+    if words.text("aws-spot-fleet-config-file") == "-" and not words.given("yes"):
+        raise BadInput(
+            "With the Spot Fleet's JSON on standard input nobody can answer the question there: add"
+            " -yes, or name a file."
+        )
 
 
 def _session(words: Words, context: Context, out: Output) -> Session:
@@ -191,14 +134,15 @@ def _dispatch(words: Words, session: Session) -> Exit:
         from annex_client.commands import stop  # noqa: PLC0415
 
         return stop.run(session, stop.StopOptions(name=name, yes=words.given("yes")))
-    if words.given("count"):
+    if words.given("count") or words.given("slots"):
         return _start(name, words, session)
     if words.given("duration"):
         from annex_client.commands import renew  # noqa: PLC0415
 
         seconds = inputs.seconds_of_hours(words.values["duration"], "The duration")
         return renew.run(session, renew.RenewOptions(name=name, duration_seconds=seconds))
-    raise BadInput("Give -count N to start an annex, or -duration HOURS to renew its lease.")
+    number = "-slots N" if _is_spot_fleet(words) else "-count N"
+    raise BadInput(f"Give {number} to start an annex, or -duration HOURS to renew its lease.")
 
 
 def _setup(arguments: list[str], session: Session) -> Exit:
@@ -231,11 +175,7 @@ def _start(name: str, words: Words, session: Session) -> Exit:
         )
     seconds, request_id = inputs.seconds_of_hours, words.text("request-id")
     duration, idle, data = words.text("duration"), words.text("idle"), words.text("aws-user-data")
-    types, groups = (
-        words.text("aws-on-demand-instance-type"),
-        words.text("aws-on-demand-security-group-ids"),
-    )
-    ami = words.text("aws-on-demand-ami-id")
+    groups, ami = words.text("aws-on-demand-security-group-ids"), words.text("aws-on-demand-ami-id")
     file = words.text("aws-user-data-file")
     if data is None and file is None:
         data = words.text("aws-default-user-data")
@@ -244,10 +184,9 @@ def _start(name: str, words: Words, session: Session) -> Exit:
         session,
         StartOptions(
             name=name,
-            count=inputs.count(words.values["count"]),
+            wanted=_wanted(words, session),
             duration_seconds=seconds(duration, "The duration") if duration is not None else None,
             idle_seconds=seconds(idle, "The idle time") if idle is not None else None,
-            instance_types=tuple(inputs.instance_types(types) if types is not None else ()),
             ami_id=inputs.ami_id(ami) if ami is not None else None,
             owners=words.text("owner"),
             any_owner=words.given("no-owner"),
@@ -264,19 +203,29 @@ def _start(name: str, words: Words, session: Session) -> Exit:
     )
 
 
+def _wanted(words: Words, session: Session) -> Wanted:
+    types, slots = words.text("aws-on-demand-instance-type"), words.text("slots")
+    if slots is None:
+        return Wanted(
+            count=inputs.count(words.values["count"]),
+            instance_types=() if types is None else tuple(inputs.instance_types(types)),
+        )
+    number = inputs.count(slots, "slots")
+    file = words.text("aws-spot-fleet-config-file") or session.settings.spot_fleet_file
+    if file is None:
+        raise BadInput(
+            "A Spot Fleet needs its JSON: -aws-spot-fleet-config-file F.  Without it,"
+            " 'annex-client start NAME --spot --slots N' starts spot machines."
+        )
+    return Wanted(slots=number, spot_fleet=user_files.spot_fleet_file(file, session.context.stdin))
+
+
 def _request_id(text: str) -> str:
     """The user's own request id: a UUID as it is, any other word as the UUID it always makes."""
     try:
         return str(uuid.UUID(text))
     except ValueError:
         return str(uuid.uuid5(_REQUESTS, text))
-
-
-def _value(option: str, left: list[str]) -> str:
-    """An option's value; what begins with a dash and a letter is an option that came too early."""
-    if not left or (left[0].startswith("-") and left[0].strip("-")[:1].isalpha()):
-        raise BadInput(f"{option} needs a value.")
-    return left.pop(0)
 
 
 def main() -> None:

@@ -6,17 +6,23 @@ import math
 import re
 
 from annex_client.errors import BadInput
+from annex_client.wanted import MIB_PER_GIB, Range
 
 # As the wire has them (schema/wire.json); checked here so that nothing is sent in vain.
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
 _INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _AMI = re.compile(r"ami-[0-9a-f]{8,17}")
+_PRICE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
+_NUMBER = r"[0-9]{1,7}(?:\.[0-9]{1,6})?"
+_RANGE = re.compile(rf"(?P<least>{_NUMBER})(?P<dots>\.\.(?P<most>{_NUMBER})?)?")
 # The metadata service shows tags only under such keys; EC2 fails launches with any other.
 # https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/work-with-tags-in-IMDS.html
 _TAG_KEY = re.compile(r"[A-Za-z0-9+=.,_:@-]{1,128}")
 
 MAX_COUNT = 100_000
+MAX_CPUS = 1024
+MAX_MEMORY_GIB = 32_768
 MIN_SECONDS = 60
 MAX_SECONDS = 366 * 86_400
 MAX_TYPES = 20
@@ -40,17 +46,36 @@ def annex_name(text: str) -> str:
     return text
 
 
-def count(text: str) -> int:
-    """How many machines."""
+def count(text: str, units: str = "machines") -> int:
+    """How many machines, or slots."""
     try:
         number = int(text)
     except ValueError:
-        raise BadInput(f"{text!r} is not a number of machines; give a whole number.") from None
+        raise BadInput(f"{text!r} is not a number of {units}; give a whole number.") from None
     if number < 1:
-        raise BadInput(f"{number} machines cannot be started; ask for at least 1.")
+        raise BadInput(f"{number} {units} cannot be started; ask for at least 1.")
     if number > MAX_COUNT:
-        raise BadInput(f"{number} machines are too many for one annex; the most is {MAX_COUNT}.")
+        raise BadInput(f"{number} {units} are too many for one annex; the most is {MAX_COUNT}.")
     return number
+
+
+def cpus(text: str) -> Range:
+    """A machine's vCPUs: `4`, `4..` or `4..8`."""
+    return _range(text, "--cpus", MAX_CPUS, 1)
+
+
+def memory_mib(text: str) -> Range:
+    """A machine's memory, given in GiB as `8`, `8..` or `8..32`, and taken as MiB."""
+    return _range(text, "--memory", MAX_MEMORY_GIB, MIB_PER_GIB)
+
+
+def price(text: str) -> str:
+    """USD per machine or slot and hour, as EC2 takes them."""
+    if not _PRICE.fullmatch(text):
+        raise BadInput(f"{text!r} is not a price; give USD an hour, like 0.05.")
+    if float(text) <= 0:
+        raise BadInput(f"Nobody gives a machine away: --max-price {text} would start nothing.")
+    return text
 
 
 def seconds_of_hours(text: str, what: str) -> int:
@@ -180,6 +205,21 @@ def tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
     if len(result) > MAX_TAGS:
         raise BadInput(f"{len(result)} tags are too many; {MAX_TAGS} is the most.")
     return result
+
+
+def _range(text: str, flag: str, most: int, factor: int) -> Range:
+    match = _RANGE.fullmatch(text.strip())
+    if match is None:
+        raise BadInput(f"{flag} takes a number or a range, 4 or 4.. or 4..8, not {text!r}.")
+    ends = [match["least"], match["most"] if match["dots"] else match["least"]]
+    low, high = (None if not end else float(end) * factor for end in ends)
+    if factor == 1 and any(end and not float(end).is_integer() for end in ends):
+        raise BadInput(f"{flag} takes whole numbers, not {text!r}.")
+    if not low or max(low, high or 0) > most * factor:
+        raise BadInput(f"{flag} takes 1 to {most}, not {text!r}.")
+    if high is not None and high < low:
+        raise BadInput(f"{flag} {text} ends before it begins: give the smaller number first.")
+    return Range(max(1, round(low)), None if high is None else max(1, round(high)))
 
 
 def _ids(text: str, kind: str, most: int) -> list[str]:

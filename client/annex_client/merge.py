@@ -52,6 +52,7 @@ class Machine:
             "launched_at": given.launched_at,
             "private_dns_name": given.private_dns_name,
             "phase": given.phase,
+            "units": given.units,
         }
 
 
@@ -67,9 +68,15 @@ class Whole:
         """How many machines are in the pool, as far as is known."""
         return sum(1 for machine in self.machines if machine.joined)
 
+    @property
+    def units_joined(self) -> int:
+        """What these machines count for: themselves, or the slots that they were taken for."""
+        return sum(machine.instance.units for machine in self.machines if machine.joined)
+
     def as_json(self) -> dict[str, Any]:
         """As `status NAME --json` has it."""
-        return {**_facts(self.annex), "instances": [m.as_json() for m in self.machines]}
+        started = {} if self.annex.started is None else {"started": self.annex.started}
+        return {**_facts(self.annex), **started, "instances": [m.as_json() for m in self.machines]}
 
 
 def merge(annex: Annex, slots: Iterable[Slot] | None, now: datetime) -> Whole:
@@ -110,6 +117,7 @@ def _facts(annex: Annex) -> dict[str, Any]:
         "lease_expires_at": annex.lease_expires_at,
         "idle_seconds": annex.idle_seconds,
         "requested": annex.requested,
+        "unit": annex.unit,
         "reason": annex.reason,
     }
 

@@ -37,6 +37,7 @@ class Settings:
     secret_key_file: str | None
     token_key: str  # the pool's signing key for annexes
     uid_domain: str
+    spot_fleet_file: str | None = None  # connect_annex's, for -slots without a file
 
     def need_api_url(self) -> str:
         """The control plane's address.
@@ -78,6 +79,7 @@ def read(context: Context, *, region: str | None = None) -> Settings:
         secret_key_file=look_up("ANNEX_DEFAULT_SECRET_KEY_FILE"),
         token_key=look_up("ANNEX_DEFAULT_TOKEN_KEY") or "annex",
         uid_domain=look_up("UID_DOMAIN") or "localhost",
+        spot_fleet_file=look_up("ANNEX_DEFAULT_SFR_CONFIG_FILE"),
     )
 
 

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from annex_client import inputs, user_files
 from annex_client.errors import BadInput
+from annex_client.wanted import Wanted
 
 if TYPE_CHECKING:
     from annex_client.render import Output
@@ -19,11 +20,10 @@ class StartOptions:
     """The command line, checked word by word (`inputs`); None is 'not given'."""
 
     name: str
-    count: int = 1
+    wanted: Wanted = field(default_factory=Wanted)
     duration_seconds: int | None = None
     idle_seconds: int | None = None
     retire_seconds: int | None = None
-    instance_types: tuple[str, ...] = ()
     ami_id: str | None = None
     owners: str | None = None
     any_owner: bool = False
@@ -45,6 +45,12 @@ class StartOptions:
 def checked(out: Output, options: StartOptions, settings: Settings) -> dict[str, Any]:
     """What can be checked without asking anybody, as the request's body."""
     ami = options.ami_id or settings.image_id
+    groups = options.security_groups
+    if not groups and settings.security_groups:
+        groups = tuple(inputs.security_groups(settings.security_groups))
+    key_name = options.key_name or settings.key_name
+    if options.wanted.spot_fleet is not None:
+        ami, groups, key_name = None, (), None  # its own JSON says so
     if ami == inputs.TUTORIAL_IMAGE:
         out.warn(
             f"{ami} is the tutorial's image of 2017, which no longer works; the default image is"
@@ -53,21 +59,17 @@ def checked(out: Output, options: StartOptions, settings: Settings) -> dict[str,
         ami = None
     body: dict[str, Any] = {
         "name": options.name,
-        "count": options.count,
-        "instance_types": [*(options.instance_types or [settings.instance_type])],
+        **options.wanted.body(settings.instance_type),
         "tags": inputs.tags([*options.tags]),
         "grow": options.grow,
     }
-    groups = options.security_groups
-    if not groups and settings.security_groups:
-        groups = tuple(inputs.security_groups(settings.security_groups))
     optional: dict[str, Any] = {
         "ami_id": inputs.ami_id(ami) if ami else None,
         "duration_seconds": options.duration_seconds,
         "idle_seconds": options.idle_seconds,
         "subnets": [*options.subnets],
         "security_groups": [*groups],
-        "key_name": options.key_name or settings.key_name,
+        "key_name": key_name,
     }
     if options.config_dir is not None:
         optional["config_files"] = user_files.config_dir(options.config_dir)

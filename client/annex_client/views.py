@@ -20,11 +20,15 @@ class Instance:
     private_dns_name: str = ""
     phase: str = ""
     reason: str = ""
+    units: int = 1  # slots that it counts for, in an annex of slots
 
 
 @dataclass(frozen=True)
 class Annex:
-    """An annex, with its machines where they were asked for, or with counts by EC2's state."""
+    """An annex, with its machines where they were asked for, or with counts by EC2's state.
+
+    `requested` and `started` count in `unit`s; `started` is None where the answer does not say.
+    """
 
     name: str
     annex_id: str
@@ -34,6 +38,8 @@ class Annex:
     lease_expires_at: str
     idle_seconds: int
     requested: int
+    started: int | None = None
+    unit: str = "machine"  # or "slot"
     reason: str = ""
     instances: tuple[Instance, ...] = ()
     instance_counts: dict[str, int] = field(default_factory=dict)
@@ -58,10 +64,15 @@ class Annex:
         """The machines that are not ended or ending."""
         return tuple(i for i in self.instances if i.state in ("pending", "running"))
 
+    @property
+    def units_alive(self) -> int:
+        """What these machines count for: themselves, or their slots."""
+        return sum(one.units for one in self.alive)
+
 
 @dataclass(frozen=True)
 class Started:
-    """The answer to start and grow."""
+    """The answer to start and grow; `asked` and `started` in the units that were asked for."""
 
     annex: Annex
     asked: int

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -19,8 +20,23 @@ _POOL_SECONDS = 2
 _API_EVERY = 5
 
 
-def for_machines(session: Session, annex: Annex, wanted: int, seconds: int) -> merge.Whole:
-    """Wait until `wanted` machines of the annex are in the collector, or will not come.
+@dataclass(frozen=True)
+class Goal:
+    """`number` units (machines or slots) of an annex in the pool.
+
+    EC2 may still start more of them for `coming_seconds`; later, what is missing has ended.
+    """
+
+    number: int
+    unit: str = "machine"
+    coming_seconds: int = 0
+
+    def __str__(self) -> str:
+        return plural(self.number, self.unit)
+
+
+def for_machines(session: Session, annex: Annex, goal: Goal, seconds: int) -> merge.Whole:
+    """Wait until so much of the annex is in the collector, or will not come.
 
     Returns what there is when all have joined or those missing have ended.
 
@@ -40,16 +56,16 @@ def for_machines(session: Session, annex: Annex, wanted: int, seconds: int) -> m
             turn += 1
             slots, trouble = session.slots(name)
             whole = merge.merge(annex, slots, clock.now())
-            settled = annex.state != "launching"
-            if whole.joined >= wanted or (settled and _hopeless(whole, wanted)):
+            waited = clock.now() - started
+            coming = annex.live and waited.total_seconds() < goal.coming_seconds
+            settled = annex.state != "launching" and not coming
+            if whole.units_joined >= goal.number or (settled and _hopeless(whole, goal)):
                 return whole
-            session.out.progress(
-                _progress(whole, wanted, trouble), f"{(clock.now() - started).seconds} s"
-            )
+            session.out.progress(_progress(whole, goal, trouble), f"{waited.seconds} s")
             if clock.now() >= deadline:
                 raise TimedOut(
-                    f"After {seconds} seconds {whole.joined} of {plural(wanted, 'machine')} of"
-                    f" {name} have joined.  {_goes_on(name)}"
+                    f"After {seconds} seconds {whole.units_joined} of {goal} of {name} have"
+                    f" joined.  {_goes_on(name)}"
                 )
             clock.sleep(_POOL_SECONDS)
     except KeyboardInterrupt:
@@ -87,20 +103,20 @@ def _refreshed(session: Session, annex: Annex) -> Annex:
         return annex
 
 
-def _hopeless(whole: merge.Whole, wanted: int) -> bool:
+def _hopeless(whole: merge.Whole, goal: Goal) -> bool:
     """Whether even all that still live could not be enough."""
-    return len(whole.annex.alive) < wanted and all(
+    return whole.annex.units_alive < goal.number and all(
         machine.joined for machine in whole.machines if machine.instance in whole.annex.alive
     )
 
 
-def _progress(whole: merge.Whole, wanted: int, trouble: str) -> str:
+def _progress(whole: merge.Whole, goal: Goal, trouble: str) -> str:
     reasons: dict[str, int] = {}
     for machine in whole.machines:
         if not machine.joined:
             reasons[machine.reason] = reasons.get(machine.reason, 0) + 1
     told = ", ".join(f"{n} {_of_many(why) if n > 1 else why}" for why, n in reasons.items())
-    text = f"Waiting: {whole.joined} of {plural(wanted, 'machine')} in the pool"
+    text = f"Waiting: {whole.units_joined} of {goal} in the pool"
     told = told or whole.annex.state
     return f"{text} ({told})" if not trouble else f"{text} (the collector cannot be asked)"
 

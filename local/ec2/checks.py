@@ -40,8 +40,9 @@ def check_launch(backend: Any, params: Mapping[str, Any], zone: str) -> None:
     _check_type(params.get("InstanceType", "m1.small"), architecture, zone)
     _check_groups(backend, params)
     _check_key(backend, params.get("KeyName"))
-    _check_profile(params.get("IamInstanceProfile") or {})
-    _check_user_data(params.get("UserData"))
+    profile_of(params.get("IamInstanceProfile") or {})
+    check_user_data(params.get("UserData"))
+    _check_market(params.get("InstanceMarketOptions") or {})
     options = params.get("MetadataOptions") or {}
     for specification in params.get("TagSpecifications") or ():
         tags = specification.get("Tags") or ()
@@ -68,6 +69,40 @@ def zone_of(backend: Any, params: Mapping[str, Any]) -> str:
     if zone and zone not in names:
         raise AwsError("InvalidParameterValue", f"Invalid availability zone: [{zone}]")
     return str(zone or f"{backend.region_name}a")
+
+
+def zone_by_id(backend: Any, zone_id: str) -> str:
+    """The zone with this id, as this account names it.
+
+    Raises:
+        AwsError: InvalidParameterValue.
+    """
+    for subnet in _all(backend, "subnets").values():
+        if subnet.availability_zone_id == zone_id:
+            return str(subnet.availability_zone)
+    raise AwsError("InvalidParameterValue", f"Invalid availability zone-id: [{zone_id}]")
+
+
+def profile_of(wanted: Mapping[str, str]) -> Any:
+    """The instance profile that a launch names, by ARN or name; None where it names none.
+
+    Raises:
+        AwsError: InvalidParameterValue where there is no such profile.
+    """
+    profiles = list(iam_backends[ACCOUNT]["aws"].instance_profiles.values())
+    found = None
+    for field, attribute in (("Arn", "arn"), ("Name", "name")):
+        value = wanted.get(field)
+        if not value:
+            continue
+        found = next((each for each in profiles if getattr(each, attribute) == value), None)
+        if found is None:
+            raise AwsError(
+                "InvalidParameterValue",
+                f"Value ({value}) for parameter iamInstanceProfile.{attribute} is invalid. "
+                f"Invalid IAM Instance Profile {'ARN' if attribute == 'arn' else attribute}",
+            )
+    return found
 
 
 def subnet_of(params: Mapping[str, Any]) -> str | None:
@@ -156,6 +191,18 @@ def _check_type(instance_type: str, architecture: str, zone: str) -> None:
 
 def _check_groups(backend: Any, params: Mapping[str, Any]) -> None:
     interfaces = params.get("NetworkInterfaces") or ()
+    for field, what in (("SubnetId", "subnet ID"), ("SecurityGroupIds", "security groups")):
+        if interfaces and params.get(field):
+            message = (
+                f"Network interfaces and an instance-level {what} may not be specified on the same "
+                f"request"
+            )
+            raise AwsError("InvalidParameterCombination", message)
+    names = {group.name for group in _all(backend, "groups").values()}
+    for name in params.get("SecurityGroups") or ():
+        if name not in names:
+            message = f"The security group '{name}' does not exist in default VPC"
+            raise AwsError("InvalidGroup.NotFound", message)
     ids = [*(params.get("SecurityGroupIds") or ())] + [
         g for n in interfaces for g in n.get("Groups") or ()
     ]
@@ -179,19 +226,24 @@ def _check_key(backend: Any, key_name: str | None) -> None:
         raise AwsError("InvalidKeyPair.NotFound", f"The key pair '{key_name}' does not exist")
 
 
-def _check_profile(wanted: Mapping[str, str]) -> None:
-    profiles = list(iam_backends[ACCOUNT]["aws"].instance_profiles.values())
-    for field, attribute in (("Arn", "arn"), ("Name", "name")):
-        value = wanted.get(field)
-        if value and not any(getattr(profile, attribute) == value for profile in profiles):
-            raise AwsError(
-                "InvalidParameterValue",
-                f"Value ({value}) for parameter iamInstanceProfile.{attribute} is invalid. "
-                f"Invalid IAM Instance Profile {'ARN' if attribute == 'arn' else attribute}",
-            )
+def _check_market(market: Mapping[str, Any]) -> None:
+    """One-time spot requests that end with a termination are all there is here."""
+    if market and market.get("MarketType") != "spot":
+        message = f"Invalid value '{market.get('MarketType')}' for marketType."
+        raise AwsError("InvalidParameterValue", message)
+    options = market.get("SpotOptions") or {}
+    if options.get("SpotInstanceType", "one-time") != "one-time":
+        raise AwsError("NotImplemented", "The local account has no persistent spot requests.")
+    if options.get("InstanceInterruptionBehavior", "terminate") != "terminate":
+        raise AwsError("NotImplemented", "The local account terminates what it reclaims.")
 
 
-def _check_user_data(encoded: str | None) -> None:
+def check_user_data(encoded: str | None) -> None:
+    """Refuse user data that is no base64, or too long.
+
+    Raises:
+        AwsError: InvalidParameterValue.
+    """
     try:
         raw = base64.b64decode(encoded or "", validate=True)
     except binascii.Error:

@@ -7,7 +7,6 @@ instances, between 5 and 1000.
 from __future__ import annotations
 
 import base64
-import binascii
 from datetime import UTC, datetime
 from itertools import groupby
 from types import SimpleNamespace
@@ -17,12 +16,12 @@ from moto.core.responses import ActionResult
 from moto.ec2.utils import passes_filter_dict
 
 from local.ec2.checks import check_ids
+from local.ec2.paging import PAGE, page
 from local.errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
-PAGE = 1000
 _LEAST = 5
 _CONSOLE_CHARACTERS = 65536
 
@@ -49,14 +48,12 @@ def describe_instances(response: Any, visible: Callable[[str], bool]) -> ActionR
         if visible(instance.id)
     ]
     if ids:
-        chosen = require(ids, (instance for _, instance in pairs))
-        pairs = [pair for pair in pairs if pair[1] in chosen]
+        wanted = require(ids, (instance for _, instance in pairs))
+        pairs = [pair for pair in pairs if pair[1] in wanted]
     filters = {each["Name"]: each.get("Values", []) for each in params.get("Filters") or ()}
     pairs = [pair for pair in pairs if _passes(pair[1], filters)]
-    start = _offset(params.get("NextToken"))
-    end = start + int(size or PAGE)
-    token = _token(end) if end < len(pairs) else None
-    return ActionResult({"Reservations": _reservations(pairs[start:end]), "NextToken": token})
+    chosen, token = page(params, pairs)
+    return ActionResult({"Reservations": _reservations(chosen), "NextToken": token})
 
 
 def get_console_output(response: Any, output: Callable[[str], str]) -> ActionResult:
@@ -109,7 +106,7 @@ def _passes(instance: Any, filters: Mapping[str, list[str]]) -> bool:
         raise AwsError("InvalidParameterValue", message) from None
 
 
-def _reservations(pairs: list[tuple[Any, Any]]) -> list[Any]:
+def _reservations(pairs: Sequence[tuple[Any, Any]]) -> list[Any]:
     """Reservations cut to what is on the page."""
     return [
         SimpleNamespace(
@@ -121,19 +118,3 @@ def _reservations(pairs: list[tuple[Any, Any]]) -> list[Any]:
         )
         for reservation, group in groupby(pairs, key=lambda pair: pair[0])
     ]
-
-
-def _token(offset: int) -> str:
-    return base64.urlsafe_b64encode(f"page:{offset}".encode()).decode()
-
-
-def _offset(token: str | None) -> int:
-    if not token:
-        return 0
-    try:
-        kind, _, offset = base64.urlsafe_b64decode(token).decode().partition(":")
-        if kind == "page":
-            return int(offset)
-    except (binascii.Error, ValueError):
-        pass
-    raise AwsError("InvalidParameterValue", f"Unable to parse pagination token ({token})")

@@ -100,13 +100,16 @@ class Lifecycle:
             self._visible_at[instance.id] = time.monotonic() + self._options.invisible_seconds
         self._boot(instance)
 
-    def terminate(self, instance: Any) -> Any:
-        """Begin the end; returns the state before. Again on one that is ending: nothing happens."""
+    def terminate(self, instance: Any, reason: tuple[str, str] = _USER) -> Any:
+        """Begin the end; returns the state before. Again on one that is ending: nothing happens.
+
+        `reason` is the StateReason's code and message.
+        """
         with self._lock:
             previous = _copy(instance)
             if previous.name in {"shutting-down", "terminated"}:
                 return previous
-            self._set(instance, "shutting-down", _USER)
+            self._set(instance, "shutting-down", reason)
         if previous.name == "stopped":
             self.powered_off(instance.id)
         else:
@@ -150,7 +153,8 @@ class Lifecycle:
             if instance.state == "stopping":
                 self._set(instance, "stopped", _USER)
             elif instance.state == "shutting-down":
-                self._end(instance, _USER)
+                asked = instance.state_reason
+                self._end(instance, (asked.code, asked.message))
             elif instance.state == "pending":
                 self._end(instance, _BROKEN)
             elif instance.instance_initiated_shutdown_behavior == "terminate":
@@ -211,7 +215,7 @@ class Lifecycle:
         else:
             code, message = reason
             instance.state_reason = StateReason(message, code)
-            who = "User initiated" if reason is _USER else ""
+            who = "User initiated" if reason == _USER else ""
             at = datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S GMT")
             instance._reason = f"{who} ({at})" if who else ""  # noqa: SLF001
         log.info("%s is %s", instance.id, name)

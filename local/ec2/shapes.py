@@ -23,8 +23,36 @@ def vcpus(instance_type: str) -> int:
 
 def shape(instance: Any) -> tuple[int, int]:
     """(vCPUs, memory in MiB) of an instance of moto's."""
-    details = INSTANCE_TYPES[instance.instance_type]
-    return vcpus(instance.instance_type), int(details["MemoryInfo"]["SizeInMiB"])
+    return figures(instance.instance_type)
+
+
+def figures(instance_type: str) -> tuple[int, int]:
+    """(vCPUs, memory in MiB) of a type."""
+    return vcpus(instance_type), int(INSTANCE_TYPES[instance_type]["MemoryInfo"]["SizeInMiB"])
+
+
+def accelerators(instance_type: str) -> int:
+    """Its GPUs and other accelerators."""
+    details = INSTANCE_TYPES[instance_type]
+    kinds = (("GpuInfo", "Gpus"), ("InferenceAcceleratorInfo", "Accelerators"))
+    return sum(
+        int(each.get("Count", 1))
+        for info, key in kinds
+        for each in details.get(info, {}).get(key, ())
+    )
+
+
+def details(instance_type: str) -> dict[str, Any]:
+    """What DescribeInstanceTypes says of it."""
+    found: dict[str, Any] = INSTANCE_TYPES[instance_type]
+    return found
+
+
+@cache
+def offered(region: str) -> tuple[str, ...]:
+    """Every type that some zone of the region offers."""
+    offerings = INSTANCE_TYPE_OFFERINGS["availability-zone"].get(region, ())
+    return tuple(sorted({e["InstanceType"] for e in offerings if exists(e["InstanceType"])}))
 
 
 def architectures(instance_type: str) -> tuple[str, ...]:

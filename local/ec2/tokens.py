@@ -8,6 +8,7 @@ instances; only a launch that started something uses its token up.
 from __future__ import annotations
 
 import json
+import threading
 from dataclasses import dataclass
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
@@ -15,7 +16,12 @@ from typing import TYPE_CHECKING, Any
 from local.errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
+
+_MISMATCH = (
+    "Arguments on this idempotent request are inconsistent with arguments used in previous "
+    "request(s)."
+)
 
 
 @dataclass(frozen=True)
@@ -41,11 +47,7 @@ class Tokens:
         if use is None:
             return None
         if use.fingerprint != fingerprint(params):
-            raise AwsError(
-                "IdempotentParameterMismatch",
-                "Arguments on this idempotent request are inconsistent with arguments used in "
-                "previous request(s).",
-            )
+            raise AwsError("IdempotentParameterMismatch", _MISMATCH)
         if all(instance.state in {"shutting-down", "terminated"} for instance in use.instances):
             raise AwsError(
                 "IdempotentInstanceTerminated",
@@ -64,3 +66,29 @@ def fingerprint(params: Mapping[str, Any]) -> str:
     """The same for the same request; the token itself and DryRun are no part of it."""
     rest = {key: value for key, value in params.items() if key not in {"ClientToken", "DryRun"}}
     return sha256(json.dumps(rest, sort_keys=True, default=str).encode()).hexdigest()
+
+
+class Once:
+    """What calls answered by their client token; the same again gets the same answer."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._answers: dict[str, tuple[str, Any]] = {}
+
+    def answer(self, params: Mapping[str, Any], act: Callable[[], Any]) -> Any:
+        """What `act` returns, or returned where this token was used before; one at a time.
+
+        Raises:
+            AwsError: IdempotentParameterMismatch, or what `act` raises (the token is then new).
+        """
+        token = str(params.get("ClientToken") or "")
+        with self._lock:
+            if token in self._answers:
+                asked, answer = self._answers[token]
+                if asked != fingerprint(params):
+                    raise AwsError("IdempotentParameterMismatch", _MISMATCH)
+                return answer
+            answer = act()
+            if token:
+                self._answers[token] = (fingerprint(params), answer)
+            return answer

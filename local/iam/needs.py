@@ -22,6 +22,12 @@ if TYPE_CHECKING:
 # Where IAM's prefix is not botocore's name of the service.
 _PREFIX = {"elbv2": "elasticloadbalancing"}
 _RENAMED = {"lambda:Invoke": "lambda:InvokeFunction"}
+# EC2's service-linked roles (EC2 User Guide, "Service-linked role for Spot Fleet" and the like).
+SERVICE_ROLES = {
+    "spot.amazonaws.com": "AWSServiceRoleForEC2Spot",
+    "spotfleet.amazonaws.com": "AWSServiceRoleForEC2SpotFleet",
+    "ec2fleet.amazonaws.com": "AWSServiceRoleForEC2Fleet",
+}
 
 
 def needs(call: Call) -> list[Need]:
@@ -46,6 +52,8 @@ def needs(call: Call) -> list[Need]:
 
 
 def _context(call: Call) -> dict[str, str]:
+    if "AWSServiceName" in call.params:
+        return {"iam:AWSServiceName": str(call.params["AWSServiceName"])}
     if call.service == "cloudwatch" and "Namespace" in call.params:
         return {"cloudwatch:namespace": str(call.params["Namespace"])}
     return {}
@@ -99,6 +107,10 @@ def _sts(call: Call) -> str:
 
 def _iam(call: Call) -> str:
     params, backend = call.params, iam_backends[ACCOUNT]["aws"]
+    if "AWSServiceName" in params:
+        service = params["AWSServiceName"]
+        name = SERVICE_ROLES.get(service, "*")
+        return f"arn:aws:iam::{ACCOUNT}:role/aws-service-role/{service}/{name}"
     if "PolicyArn" in params and not {"RoleName", "UserName", "GroupName"} & params.keys():
         return str(params["PolicyArn"])
     for kind, key, known in (

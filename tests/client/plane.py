@@ -47,6 +47,8 @@ class FakePlane:
     seen_requests: dict[str, tuple[bool, dict[str, Any]]] = field(default_factory=dict)
     capacity: int = 1000
     pending: bool = False
+    weight: int = 2  # slots of a machine, where slots are asked for
+    notes: list[str] = field(default_factory=list)
     problems: list[str] = field(default_factory=list)
     components: list[dict[str, Any]] = field(default_factory=list)
     sweep_finished_at: str | None = iso(NOW)
@@ -67,6 +69,8 @@ class FakePlane:
             "lease_expires_at": iso(NOW + timedelta(seconds=3000)),
             "idle_seconds": 900,
             "requested": machines,
+            "started": machines,
+            "unit": "machine",
             "reason": "",
             "instances": [instance(f"i-{number:04x}{i:013x}") for i in range(machines)],
             **more,
@@ -113,21 +117,31 @@ class FakePlane:
         live = self.annexes.get(name)
         if live is not None and live["state"] != "terminated" and not grow:
             return error(409, "AlreadyThere", f"Annex {name} has machines already.", name)
-        started = min(body["count"], self.capacity)
+        asked = body.get("slots") or body["count"]
+        started = min(asked, self.capacity)
         if not started and not self.pending:
             return error(409, "NoCapacity", f"EC2 has no machines for annex {name}.", name)
         if body.get("dry_run"):
             annex = FakePlane().add(name, 0)
         else:
-            annex = live or self.add(name, 0)
-            first = len(annex["instances"])
-            annex["instances"] += [instance(f"i-{first + i:017x}") for i in range(started)]
-            annex["requested"] += body["count"]
-        answer = {"annex": annex, "asked": body["count"], "started": started}
-        answer.update(pending=self.pending, notes=[])
+            annex = live or self.add(name, 0, unit="slot" if body.get("slots") else "machine")
+            self._launch(annex, body, started)
+            annex["requested"] += asked
+            annex["started"] += started
+        answer = {"annex": annex, "asked": asked, "started": started}
+        answer.update(pending=self.pending, notes=[*self.notes])
         if not body.get("dry_run"):
             self.seen_requests[body["request_id"]] = (grow, answer)
         return 201, answer
+
+    def _launch(self, annex: dict[str, Any], body: dict[str, Any], units: int) -> None:
+        """Add so many units' machines."""
+        lifecycle = body.get("market", "on-demand")
+        while units > 0:
+            weight = min(units, self.weight) if body.get("slots") else 1
+            name = f"i-{len(annex['instances']):017x}"
+            annex["instances"].append(instance(name, lifecycle=lifecycle, units=weight))
+            units -= weight
 
 
 def instance(instance_id: str, state: str = "running", **more: Any) -> dict[str, Any]:
@@ -141,6 +155,7 @@ def instance(instance_id: str, state: str = "running", **more: Any) -> dict[str,
         "private_dns_name": "ip-172-31-0-4.ec2.internal",
         "phase": "",
         "reason": "",
+        "units": 1,
         **more,
     }
 
@@ -150,7 +165,7 @@ def error(status: int, code: str, message: str, annex: str | None = None) -> tup
 
 
 def _summary(annex: dict[str, Any]) -> dict[str, Any]:
-    kept = {key: value for key, value in annex.items() if key != "instances"}
+    kept = {key: value for key, value in annex.items() if key not in ("instances", "started")}
     states = Counter(one["state"] for one in annex["instances"])
     return {**kept, "instance_counts": dict(states)}
 

@@ -160,9 +160,18 @@ def test_check_setup_waits_for_a_new_deployment_s_first_sweep(
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        ([*TUTORIAL[:-2], "-aws-spot-fleet"], "later version"),
-        (["-annex-name", "a", "-slots", "5", "-aws-spot-fleet-config-file", "-"], "later version"),
-        (["-annex-name", "a", "-slots", "5"], "later version"),
+        ([*TUTORIAL[:-2], "-aws-spot-fleet"], "give -slots N instead"),
+        (["-annex-name", "a", "-count", "1", "-slots", "5"], "give -slots N instead"),
+        (["-annex-name", "a", "-slots", "5"], "A Spot Fleet needs its JSON"),
+        (["-annex-name", "a", "-slots", "0", "-aws-spot-fleet"], "0 slots cannot be started"),
+        (["-annex-name", "a", "-aws-spot-fleet"], "Give -slots N to start"),
+        (["-annex-name", "a", "-slots", "5", "-aws-spot-fleet-config-file", "-"], "add -yes"),
+        (["-annex-name", "a", "-slots", "5", "-aws-on-demand"], "give -count N instead"),
+        (
+            ["-annex-name", "a", "-slots", "5", "-aws-on-demand-instance-type", "m7i.large"],
+            "-aws-on-demand-instance-type is not for a Spot Fleet",
+        ),
+        (["-annex-name", "a", "-slots", "5", "-aws-user-data", "x"], "own JSON says that"),
         (["-annex-name", "a", "-count", "1", "-aws-ec2-url", "http://x"], "AWS_ENDPOINT_URL_EC2"),
         (["-annex-name", "a", "-count", "1", "-aws-events-url", "x"], "URL_EVENTBRIDGE"),
         (["-annex-name", "a", "-count", "1", "-aws-lambda-url", "x"], "AWS_ENDPOINT_URL_LAMBDA"),

@@ -140,6 +140,64 @@ def test_a_person_reads_lease_and_idle_time(world: World, plane: FakePlane) -> N
     )
 
 
+def test_slots_are_counted_as_slots_and_machines_say_from_which_market_they_are(
+    world: World, plane: FakePlane
+) -> None:
+    machines = [
+        instance(ONE, lifecycle="spot", units=2),
+        instance("i-00000000000000002", units=2),
+    ]
+    plane.add("demo", 0, requested=5, started=4, unit="slot", instances=machines)
+    world.pool.machines = [slot(ONE), slot(ONE, state="Claimed")]
+    out = world.annex_client("status", "demo").out
+    assert out.startswith(
+        "demo: active, 4 of 5 slots started, each machine ends when idle for 0.25 hours.\n"
+    )
+    header, spot, on_demand = out.splitlines()[2:]
+    assert header.split()[4:7] == ["Lifecycle", "State", "Claimed"]
+    assert spot.split()[3:8] == ["spot", "running", "1", "of", "2"]
+    assert on_demand.split()[3:8] == ["on-demand", "running", "0", "of", "0"]
+    found = world.annex_client("status", "demo", "--json").json()
+    assert (found["requested"], found["started"], found["unit"]) == (5, 4, "slot")
+    assert [(m["lifecycle"], m["units"]) for m in found["instances"]] == [
+        ("spot", 2),
+        ("on-demand", 2),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("annex", "said"),
+    [
+        ({"requested": 5, "started": 5, "unit": "slot"}, "5 slots asked for"),
+        ({"requested": 5, "started": 6, "unit": "slot"}, "5 slots asked for"),
+        ({"requested": 1, "started": 0, "unit": "slot"}, "0 of 1 slot started"),
+        ({"requested": 3, "started": 2}, "2 of 3 machines started"),
+        ({"requested": 3, "started": 3}, "3 machines asked for"),
+    ],
+)
+def test_what_was_asked_for_is_told_and_what_was_started_where_that_is_less(
+    annex: dict[str, Any], said: str, world: World, plane: FakePlane
+) -> None:
+    plane.add("demo", 0, **annex)
+    assert f"demo: active, {said}, each" in world.annex_client("status", "demo").out
+
+
+def test_a_control_plane_that_does_not_say_what_was_started_is_understood(
+    world: World, plane: FakePlane
+) -> None:
+    annex = plane.add("demo", 1)
+    del annex["started"], annex["unit"], annex["instances"][0]["units"]
+    assert "1 machine asked for" in world.annex_client("status", "demo").out
+    assert "started" not in world.annex_client("status", "demo", "--json").json()
+
+
+def test_the_list_says_in_json_what_each_annex_counts_in(world: World, plane: FakePlane) -> None:
+    plane.add("one", 1)
+    plane.add("two", 1, unit="slot", requested=5)
+    found = world.annex_client("status", "--json").json()["annexes"]
+    assert [(a["requested"], a["unit"]) for a in found] == [(1, "machine"), (5, "slot")]
+
+
 def test_a_terminal_of_eighty_columns_holds_every_line(world: World, plane: FakePlane) -> None:
     world.terminal = True
     why = "no machine could be started: m7i.large in us-east-1a: EC2 has none left, it says."

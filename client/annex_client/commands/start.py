@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
-from annex_client import admin_key, inputs, pending, start_request, tokens, waiting
+from annex_client import admin_key, pending, start_request, start_words, tokens, waiting
 from annex_client.errors import (
     AwsTrouble,
     ClientError,
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from annex_client.session import Session
     from annex_client.start_request import StartOptions
     from annex_client.views import Annex, Started
+    from annex_client.wanted import Wanted
 
 
 def run(session: Session, options: StartOptions) -> Exit:
@@ -47,9 +48,12 @@ def run(session: Session, options: StartOptions) -> Exit:
             token = _token(session, body, live)
     if options.dry_run:
         body["grow"] = live is not None
-        return _dry_run(session, body, token)
-    if not options.yes and not session.out.ask(_question(session, body, live)):
-        return _not_started(session, options)
+        return _dry_run(session, options, body, token)
+    if not options.yes:
+        kind = session.settings.instance_type
+        session.out.say(start_words.what_will_be(options.wanted, kind, body, live))
+        if not session.out.ask("Is that OK?"):
+            return _not_started(session, options)
     if token.expires_at and token.expires_at < _needed_until(session, body, live):
         token = _token(session, body, live)  # the answer took its time
     session.out.say("Starting annex...")
@@ -115,29 +119,9 @@ def _needed_until(session: Session, body: dict[str, Any], live: Annex | None) ->
     return _lease_end(session, body, live) + margin
 
 
-def _question(session: Session, body: dict[str, Any], live: Annex | None) -> str:
-    """The predecessor's words for a new annex; for a live one what is there, and what is added."""
-    number = body["count"]
-    if live is not None:
-        has = plural(len(live.alive), "machine")
-        lease = ""
-        if body.get("duration_seconds"):
-            hours = inputs.hours_of_seconds(body["duration_seconds"])
-            lease = f"  Its lease will end {hours} hours from now."
-        session.out.say(f"{live.name} has {has}; add {number} more?{lease}")
-        return "Is that OK?"
-    kinds = " or ".join(body["instance_types"])
-    session.out.say(
-        f"Will request {number} {kinds} on-demand {'instance' if number == 1 else 'instances'} for"
-        f" {inputs.hours_of_seconds(body['duration_seconds'])} hours.  Each instance will terminate"
-        f" after being idle for {inputs.hours_of_seconds(body['idle_seconds'])} hours."
-    )
-    return "Is that OK?"
-
-
 def _not_started(session: Session, options: StartOptions) -> Exit:
     session.out.say("Not starting an annex; you did not confirm.")
-    if not options.instance_types:
+    if options.wanted.types("") == ("",):
         session.out.say("To change the instance type, use --instance-type.")
     if options.duration_seconds is None:
         session.out.say("To change the lease's duration, use --duration.")
@@ -147,18 +131,21 @@ def _not_started(session: Session, options: StartOptions) -> Exit:
     return Exit.UNEXPECTED  # as the predecessor: not done, and nothing wrong
 
 
-def _dry_run(session: Session, body: dict[str, Any], token: tokens.Token) -> Exit:
+def _dry_run(
+    session: Session, options: StartOptions, body: dict[str, Any], token: tokens.Token
+) -> Exit:
     request_id = pending.new_id(session.context)
     answer = session.api.start(
         {**body, "token": token.text, "request_id": request_id, "dry_run": True}
     )
+    units = plural(answer.asked, options.wanted.unit)
     session.out.say(
-        f"Dry run: {plural(answer.asked, 'machine')} would be started for {body['name']}, and the"
-        f" lease would end at {answer.annex.lease_expires_at}.  Nothing was started."
+        f"Dry run: {units} would be started for {body['name']}, and the lease"
+        f" would end at {answer.annex.lease_expires_at}.  Nothing was started."
     )
     for note in answer.notes:
         session.out.say(note)
-    session.out.facts(_facts(answer, dry_run=True))
+    session.out.facts(_facts(answer, options.wanted, dry_run=True))
     return Exit.DONE
 
 
@@ -227,56 +214,43 @@ def _asked(
 
 def _told(session: Session, options: StartOptions, answer: Started, live: Annex | None) -> Exit:
     """Say what was started, and wait for it if asked to."""
-    out, name = session.out, options.name
-    if not answer.annex.live and not answer.pending:
-        return _told_of_the_end(session, answer)
-    before = 0 if live is None else len(live.alive)
+    out, wanted = session.out, options.wanted
     status = Exit.DONE
-    if answer.pending:
-        out.say(
-            f"Annex accepted.  {answer.started} of {plural(answer.asked, 'machine')} are started;"
-            " AWS is asked again each minute, for five minutes at most.  See 'annex-client status"
-            f" {name}'."
-        )
-    elif answer.started < answer.asked:
-        status = Exit.PARTLY
-        out.say(f"Annex started with {answer.started} of {plural(answer.asked, 'machine')} only.")
+    if not answer.annex.live and not answer.pending:
+        # The answer that was lost came so late that the annex is over, or soon will be.
+        out.say(start_words.what_ended(wanted, answer))
+        status = Exit.CONFLICT
     else:
-        out.say(
-            "Annex started. It will take about three minutes for the new machines to join the pool."
-        )
+        out.say(start_words.what_became(wanted, answer))
+        if answer.started < answer.asked and not answer.pending:
+            status = Exit.PARTLY
     for note in answer.notes:
         out.say(note)
-    if options.wait_seconds is None:
-        out.facts(_facts(answer))
+    if options.wait_seconds is None or status is Exit.CONFLICT:
+        out.facts(_facts(answer, wanted))
         return status
-    wanted = before + (answer.asked if answer.pending else answer.started)
-    whole = waiting.for_machines(session, answer.annex, wanted, options.wait_seconds)
-    are = "is" if whole.joined == 1 else "are"
-    out.say(f"{whole.joined} of {plural(wanted, 'machine')} of {name} {are} in the pool.")
+    goal = _goal(wanted, answer, live)
+    whole = waiting.for_machines(session, answer.annex, goal, options.wait_seconds)
+    are = "is" if whole.units_joined == 1 else "are"
+    out.say(f"{whole.units_joined} of {goal} of {options.name} {are} in the pool.")
     for machine in whole.machines:
         if not machine.joined:
             out.say(f"{machine.instance.instance_id}: {machine.reason}")
-    out.facts({**_facts(answer), "annex": whole.as_json(), "joined": whole.joined})
-    return status if whole.joined >= wanted else Exit.PARTLY
+    facts = {**_facts(answer, wanted), "annex": whole.as_json(), "joined": whole.units_joined}
+    out.facts(facts)
+    return status if whole.units_joined >= goal.number else Exit.PARTLY
 
 
-def _told_of_the_end(session: Session, answer: Started) -> Exit:
-    """The answer that was lost came so late that the annex is over, or soon will be."""
-    annex = answer.annex
-    became = "has ended meanwhile" if annex.over else "is ending"
-    why = f": {annex.reason.rstrip('.')}" if annex.reason else ""
-    session.out.say(
-        f"{annex.name} was started with {answer.started} of {plural(answer.asked, 'machine')}, and"
-        f" {became}{why}.  Nothing was started now."
-    )
-    for note in answer.notes:
-        session.out.say(note)
-    session.out.facts(_facts(answer))
-    return Exit.CONFLICT
+def _goal(wanted: Wanted, answer: Started, live: Annex | None) -> waiting.Goal:
+    """What to wait for: all that is in the annex then."""
+    unit = wanted.unit if live is None else answer.annex.unit
+    before = 0 if live is None else live.units_alive
+    if not answer.pending:
+        return waiting.Goal(before + answer.started, unit)
+    return waiting.Goal(before + answer.asked, unit, start_words.minutes_to_go_on(wanted) * 60)
 
 
-def _facts(answer: Started, *, dry_run: bool = False) -> dict[str, Any]:
+def _facts(answer: Started, wanted: Wanted, *, dry_run: bool = False) -> dict[str, Any]:
     annex = answer.annex
     return {
         "name": annex.name,
@@ -285,6 +259,7 @@ def _facts(answer: Started, *, dry_run: bool = False) -> dict[str, Any]:
         "lease_expires_at": annex.lease_expires_at,
         "asked": answer.asked,
         "started": answer.started,
+        "unit": wanted.unit,
         "pending": answer.pending,
         "notes": [*answer.notes],
         "dry_run": dry_run,

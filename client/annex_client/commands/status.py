@@ -71,9 +71,9 @@ def _one(session: Session, options: StatusOptions) -> None:
     session.out.say(_headline(session, annex))
     if whole.machines:
         session.out.table(
-            ("Instance ID", "Type", "Zone", "State", "Slots", "Claimed", "Reason"),
+            ("Instance ID", "Type", "Zone", "Lifecycle", "State", "Claimed", "Reason"),
             [_row(machine) for machine in whole.machines],
-            right="45",
+            right="5",
         )
     else:
         session.out.say("No machines.")
@@ -102,16 +102,24 @@ def _all(session: Session) -> None:
 def _headline(session: Session, annex: Annex) -> str:
     """What was asked for and what became of it; the lease has a line of its own."""
     reason = f" ({annex.reason.rstrip('.')})" if annex.reason else ""
-    asked = plural(annex.requested, "machine")
-    text = f"{annex.name}: {annex.state}{reason}, {asked} asked for"
+    text = f"{annex.name}: {annex.state}{reason}, {_units(annex)}"
     if annex.over:
         return f"{text}."
+    each = "each" if annex.unit == "machine" else "each machine"
     left = round((annex.lease_end - session.context.clock.now()).total_seconds())
     when = f"in {_duration(left)}" if left > 0 else f"{_duration(-left)} ago"
     return (
-        f"{text}, each ends when idle for {inputs.hours_of_seconds(annex.idle_seconds)} hours.\n"
+        f"{text}, {each} ends when idle for {inputs.hours_of_seconds(annex.idle_seconds)} hours.\n"
         f"Lease ends {annex.lease_end:%Y-%m-%d %H:%M:%S} UTC ({when})."
     )
+
+
+def _units(annex: Annex) -> str:
+    """`5 slots asked for`, or `4 of 5 slots started`."""
+    asked = plural(annex.requested, annex.unit)
+    if annex.started is None or annex.started >= annex.requested:
+        return f"{asked} asked for"
+    return f"{annex.started} of {asked} started"
 
 
 def _row(machine: merge.Machine) -> tuple[str, ...]:
@@ -120,9 +128,9 @@ def _row(machine: merge.Machine) -> tuple[str, ...]:
         given.instance_id,
         given.instance_type,
         given.zone,
+        given.lifecycle,
         given.state,
-        _number(machine.slots),
-        _number(machine.claimed),
+        f"{_number(machine.claimed)} of {_number(machine.slots)}",
         machine.reason,
     )
 

@@ -40,6 +40,19 @@ def states(event):
     note(f"states/{event.detail['instance-id']}/{event.detail['state']}", "seen")
 
 
+@app.on_cw_event(
+    {
+        "source": ["aws.ec2"],
+        "detail-type": [
+            "EC2 Spot Instance Interruption Warning",
+            "EC2 Instance Rebalance Recommendation",
+        ],
+    }
+)
+def notices(event):
+    note(f"notices/{event.detail['instance-id']}/{event.to_dict()['detail-type']}", "seen")
+
+
 @app.lambda_function()
 def probe(event, context):
     kind = event.get("kind")
