@@ -65,7 +65,15 @@ class Bench:
             text = text.replace(made_up, real)
         tags = annex_tags(self.deployment, "foo", annex_id, "alice@pool", now())
         terms = Terms(
-            slots, now(), self.role, self.profile, None, tags, {}, lambda part: part or USER_DATA
+            slots=slots,
+            now=now(),
+            fleet_role=self.role,
+            profile_arn=self.profile,
+            key_names=None,
+            our_tags=tags,
+            user_tags={},
+            compose=lambda part: part or USER_DATA,
+            default_image=lambda: self.ids[fleets.IMAGE],
         )
         found = spot_fleet(text, terms, self.catalog)
         return LaunchSpec(

@@ -629,6 +629,10 @@ INVALID: dict[str, tuple[Json | str, str]] = {
         ),
         "LaunchSpecifications[0].BlockDeviceMappings[0].Ebs.SnapshotId: the root volume",
     ),
+    "a root volume smaller than the image": (
+        specs(spec(BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}])),
+        "LaunchSpecifications[0].BlockDeviceMappings[0].Ebs.VolumeSize: the root volume",
+    ),
     "a host": (
         specs(spec(Placement={"Tenancy": "host"})),
         "LaunchSpecifications[0].Placement.Tenancy: spot machines have no hosts",
