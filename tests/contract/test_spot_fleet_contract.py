@@ -169,6 +169,7 @@ def bench(account: Account) -> Bench:
         "sg-0000000a": group["GroupId"],
         '"laptop"': json.dumps(key),
         "/dev/xvda": x86["RootDeviceName"],
+        '"VolumeSize": 8': f'"VolumeSize": {root["Ebs"]["VolumeSize"]}',
     }
     role = fleet_role(account, f"{account.name}-spot-fleet")
     profile = account.profile()[0]
