@@ -159,9 +159,13 @@ def _plain(value: Any, kind: Kind, path: str) -> Any:  # noqa: ANN401  JSON
     try:
         return _READERS[kind](value)
     except (ValueError, TypeError, OverflowError):
-        raise BadRequest(
-            f"{path}: must be {kind}, not {json.dumps(value, default=str)[:80]}."
-        ) from None
+        raise BadRequest(f"{path}: must be {kind}, not {_shown(value)}.") from None
+
+
+def _shown(value: object) -> str:
+    if isinstance(value, list):
+        return "a list"
+    return "a structure" if isinstance(value, dict) else json.dumps(value, default=str)[:80]
 
 
 def _text(value: object) -> str:

@@ -113,6 +113,7 @@ class SpecMaker:
             user_tags=request.tags,
             # A configuration may have many specifications, and most of them the same user data.
             compose=lru_cache(lambda part: compose(user_part=part)),
+            default_image=lru_cache(partial(self._default_image, "x86_64")),
         )
         found = spot_fleet(request.spot_fleet_config or "", terms, self.catalog)
         return LaunchSpec(
@@ -156,8 +157,7 @@ class SpecMaker:
         architecture = self._architecture(types)
         image_id = request.ami_id
         if image_id is None:
-            parameter = self.settings.image_parameter.replace("{arch}", _DEBIAN[architecture])
-            image_id = self.catalog.published_image(parameter)
+            image_id = self._default_image(architecture)
         image = self.catalog.image(image_id)
         if image is None:
             raise BadRequest(
@@ -169,6 +169,10 @@ class SpecMaker:
                 f"{architecture}: choose another AMI or type."
             )
         return image
+
+    def _default_image(self, architecture: str) -> str:
+        parameter = self.settings.image_parameter.replace("{arch}", _DEBIAN[architecture])
+        return self.catalog.published_image(parameter)
 
     def _architecture(self, types: Sequence[str]) -> str:
         known = self.catalog.architectures(types)

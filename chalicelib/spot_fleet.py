@@ -45,7 +45,7 @@ _LACKS = {
     "spotInstanceCountLimitExceeded": RefusalKind.QUOTA,
 }
 _EVER = datetime(2006, 8, 1, tzinfo=UTC)  # there was no EC2 before
-_MOST_REASONS, _MOST_SAID = 10, 300  # a record has little room
+_MOST_REASONS, _MOST_SAID = 5, 200  # a record has little room
 _TAGGED = ("instance", "volume", "spot-fleet-request")
 
 

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
 _REQUEST = "spot-fleet-request"
 _WRAPPER = "SpotFleetRequestConfig"
+_TUTORIAL_IMAGE, _TUTORIAL_ROOT = "ami-cd5f95b0", "/dev/xvda"
 # What the console and AWS's guide call the fleet role (EC2 User Guide, 'Spot Fleet permissions').
 _CONSOLE_ROLES = ("aws-ec2-spot-fleet-tagging-role", "aws-ec2-spot-fleet-role")
 # DynamoDB takes 400 KB, and two launches may be open in a record.
@@ -57,6 +58,7 @@ def spot_fleet(text: str, terms: Terms, catalog: Catalog) -> Translated:
     notes: list[str] = []
     asked = read(_unwrapped(parsed(text, "The Spot Fleet configuration")), REQUEST, "", notes)
     _check_request(asked, terms, notes)
+    _replace_tutorial_image(asked, terms, notes)
     pools = pools_of(asked, catalog, notes)
     images, subnets = images_of(pools, catalog), subnets_of(pools, catalog)
     weights = weights_of(pools)
@@ -98,6 +100,21 @@ def _check_request(asked: Mapping[str, Any], terms: Terms, notes: list[str]) -> 
         raise BadRequest(
             "ValidFrom: lies in the future, and an annex starts at once; leave it out."
         )
+
+
+def _replace_tutorial_image(asked: Mapping[str, Any], terms: Terms, notes: list[str]) -> None:
+    """The default image instead, with a root volume of its own: on demand it is the same."""
+    for one in asked.get("LaunchSpecifications", []):
+        if one.get("ImageId") == _TUTORIAL_IMAGE:
+            one["ImageId"] = terms.default_image()
+            devices = one.get("BlockDeviceMappings", [])
+            one["BlockDeviceMappings"] = [
+                each for each in devices if each.get("DeviceName") != _TUTORIAL_ROOT
+            ]
+            notes.append(
+                f"ImageId: {_TUTORIAL_IMAGE} is the tutorial's image of 2017, which no longer "
+                "works; the default image and its root volume are used instead."
+            )
 
 
 def _check_role(role: str, our_role: str, notes: list[str]) -> None:

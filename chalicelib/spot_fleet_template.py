@@ -8,7 +8,7 @@ from __future__ import annotations
 import base64
 import binascii
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from . import tags
@@ -37,7 +37,8 @@ class Terms:
     """What deployment and request say, whatever the configuration does.
 
     `tags` are ours and those of the request, which go on everything; `compose` makes user data
-    around a user's own part, or raises BadRequest. `key_names` of None are all key pairs.
+    around a user's own part, or raises BadRequest. `key_names` of None are all key pairs;
+    `default_image` is the deployment's for x86_64.
     """
 
     slots: int
@@ -47,7 +48,8 @@ class Terms:
     key_names: tuple[str, ...] | None
     our_tags: Mapping[str, str]
     user_tags: Mapping[str, str]
-    compose: Callable[[bytes | None], bytes]
+    compose: Callable[[bytes | None], bytes] = field(repr=False)
+    default_image: Callable[[], str]
 
     @property
     def tags(self) -> dict[str, str]:
@@ -123,6 +125,11 @@ def _devices(
         here = f"{path}.BlockDeviceMappings[{number}].Ebs"
         if "Ebs" in device:
             root = device.get("DeviceName") == image.root_device
+            if root and device["Ebs"].get("VolumeSize", image.root_gib) < image.root_gib:
+                raise BadRequest(
+                    f"{here}.VolumeSize: the root volume of {image.image_id} has {image.root_gib} "
+                    "GiB and cannot be smaller."
+                )
             ebs = _disk(device["Ebs"], image if root else None, here)
             if "SnapshotId" in ebs:
                 ebs.pop("Encrypted", None)

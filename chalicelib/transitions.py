@@ -168,7 +168,7 @@ def _adopt_terms(annex: Annex, launch: Launch) -> Annex:
 
 def _close(launch: Launch, note: str) -> Launch:
     # Nothing of the request is ever sent again, and its large parts would fill the record.
-    spec = replace(launch.spec, user_data=b"", places=(), tags=(), spot_fleet=None)
+    spec = replace(launch.spec, user_data=b"", places=(), tags=(), spot_fleet=None, notes=())
     return replace(launch, closed=note, spec=spec)
 
 

@@ -65,7 +65,15 @@ class Bench:
             text = text.replace(made_up, real)
         tags = annex_tags(self.deployment, "foo", annex_id, "alice@pool", now())
         terms = Terms(
-            slots, now(), self.role, self.profile, None, tags, {}, lambda part: part or USER_DATA
+            slots=slots,
+            now=now(),
+            fleet_role=self.role,
+            profile_arn=self.profile,
+            key_names=None,
+            our_tags=tags,
+            user_tags={},
+            compose=lambda part: part or USER_DATA,
+            default_image=lambda: self.ids[fleets.IMAGE],
         )
         found = spot_fleet(text, terms, self.catalog)
         return LaunchSpec(
@@ -161,6 +169,7 @@ def bench(account: Account) -> Bench:
         "sg-0000000a": group["GroupId"],
         '"laptop"': json.dumps(key),
         "/dev/xvda": x86["RootDeviceName"],
+        '"VolumeSize": 8': f'"VolumeSize": {root["Ebs"]["VolumeSize"]}',
     }
     role = fleet_role(account, f"{account.name}-spot-fleet")
     profile = account.profile()[0]

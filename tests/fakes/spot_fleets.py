@@ -96,6 +96,14 @@ TEMPLATES: dict[tuple[str, str], Json] = {
     ("asleep", "1"): {"ImageId": IMAGE, "HibernationOptions": {"Configured": True}},
     ("served", "1"): {"ImageId": IMAGE, "Operator": {"Managed": True, "Principal": "x.aws"}},
     ("hosted", "1"): {"ImageId": IMAGE, "Placement": {"HostId": "h-1"}},
+    ("another annex's", "1"): {
+        "ImageId": IMAGE,
+        "InstanceType": "m7i.large",
+        "UserData": SCRIPT,
+        "TagSpecifications": [
+            {"ResourceType": "instance", "Tags": [{"Key": "htcondor:AnnexId", "Value": "annex-2"}]}
+        ],
+    },
     ("bare", "1"): {"InstanceType": "m7i.large"},
     ("powerful", "1"): {
         "ImageId": IMAGE,
@@ -621,6 +629,10 @@ INVALID: dict[str, tuple[Json | str, str]] = {
         ),
         "LaunchSpecifications[0].BlockDeviceMappings[0].Ebs.SnapshotId: the root volume",
     ),
+    "a root volume smaller than the image": (
+        specs(spec(BlockDeviceMappings=[{"DeviceName": "/dev/xvda", "Ebs": {"VolumeSize": 4}}])),
+        "LaunchSpecifications[0].BlockDeviceMappings[0].Ebs.VolumeSize: the root volume",
+    ),
     "a host": (
         specs(spec(Placement={"Tenancy": "host"})),
         "LaunchSpecifications[0].Placement.Tenancy: spot machines have no hosts",
@@ -696,6 +708,11 @@ INVALID: dict[str, tuple[Json | str, str]] = {
     "a service's template": (
         templates(name="served"),
         "Version 1 of served.Operator.Managed: this template belongs",
+    ),
+    # Its user data has the name of that annex's configuration object, where tokens lie.
+    "another annex's template": (
+        templates(name="another annex's"),
+        "Version 1 of another annex's.TagSpecifications[0]: The tag 'htcondor:AnnexId' is reserved",
     ),
     "a template for a host": (
         templates(name="hosted"),

@@ -36,6 +36,7 @@ TERMS = Terms(
     our_tags={"htcondor:AnnexId": "annex-1", "Name": "annex foo"},
     user_tags={"who": "alice"},
     compose=_compose,
+    default_image=lambda: fleets.IMAGE,
 )
 
 
@@ -243,6 +244,25 @@ def test_configuration_too_large_for_the_ledger_is_refused() -> None:
     ]
     with pytest.raises(BadRequest, match="bytes with the annex's user data in each of its 30"):
         translated(specs(*listed))
+
+
+def test_tutorial_s_image_is_replaced_by_the_default() -> None:
+    config = specs(
+        spec(
+            ImageId="ami-cd5f95b0",
+            BlockDeviceMappings=[
+                {"DeviceName": "/dev/xvda", "Ebs": {"SnapshotId": "snap-0000000000000017a"}},
+                {"DeviceName": "/dev/xvdb", "Ebs": {"VolumeSize": 8}},
+            ],
+        ),
+        IamFleetRole=fleets.ROLE,
+    )
+    template = one(config)
+    assert template["ImageId"] == fleets.IMAGE
+    disks = {disk["DeviceName"]: disk["Ebs"] for disk in template["BlockDeviceMappings"]}
+    assert disks["/dev/xvda"] == {"DeleteOnTermination": True, "Encrypted": True}
+    assert disks["/dev/xvdb"]["VolumeSize"] == 8
+    assert any("the tutorial's image" in note for note in translated(config).notes)
 
 
 def test_same_request_gives_the_same_bytes() -> None:

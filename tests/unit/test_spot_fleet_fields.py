@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from chalicelib.errors import BadRequest
 from chalicelib.fleet_json import Fate, Kind, Many, Table, passed_on, read
 from chalicelib.spot_fleet_fields import OVERRIDE, REQUEST, TEMPLATE
-from tests.fakes.spot_fleets import IMAGE, spec
+from tests.fakes.spot_fleets import IMAGE, VALID, spec
 from tests.unit.test_spot_fleet_config import TERMS, catalog, spot_fleet
 
 if TYPE_CHECKING:
@@ -256,3 +256,42 @@ def test_reading_loses_nothing_that_is_to_be_passed_on(table: Table) -> None:
         assert set(to_be_passed(value, table)) <= set(places(kept))
 
     check()
+
+
+# Whatever somebody may write
+
+NOISE = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False) | st.text(max_size=5),
+    lambda inner: (
+        st.lists(inner, max_size=2) | st.dictionaries(st.text(max_size=5), inner, max_size=2)
+    ),
+    max_leaves=4,
+)
+
+
+def nodes(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Every place in a JSON value."""
+    yield path
+    if isinstance(value, dict | list):
+        for key, one in value.items() if isinstance(value, dict) else enumerate(value):
+            yield from nodes(one, (*path, key))
+
+
+def with_noise(value: Any, path: tuple[Any, ...], noise: Any) -> Any:
+    if not path:
+        return noise
+    copy = value.copy()
+    copy[path[0]] = with_noise(value[path[0]], path[1:], noise)
+    return copy
+
+
+@settings(max_examples=400, deadline=None)
+@given(st.data())
+def test_whatever_is_written_is_taken_or_refused_with_a_sentence(data: st.DataObject) -> None:
+    config = VALID[data.draw(st.sampled_from(sorted(VALID)))][0]
+    path = data.draw(st.sampled_from(list(nodes(config))))
+    text = json.dumps(with_noise(config, path, data.draw(NOISE)))
+    try:
+        spot_fleet(text, TERMS, catalog())
+    except BadRequest as refusal:
+        assert refusal.message.endswith(".")  # noqa: PT017  either outcome is good
