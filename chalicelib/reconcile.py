@@ -8,6 +8,7 @@ again by the next sweep.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import transitions
@@ -37,6 +38,12 @@ if TYPE_CHECKING:
 
 # A conditional write that loses this often in a row has met something worse than a race.
 _CONFLICTS_BORNE = 5
+# A renewal that was checked before the lease's end is saved by then, or its function was killed.
+_RENEWALS_ARE_SAVED = timedelta(seconds=30)
+# A sweep's records may be as old as a sweep can last.
+_RECORDS_ARE_OLD = timedelta(seconds=180)
+
+_LIVING = (AnnexState.LAUNCHING, AnnexState.ACTIVE)
 
 
 @dataclass
@@ -190,12 +197,36 @@ class Reconciler:
         return annex
 
     def _terminate(self, annex: Annex, instance_ids: frozenset[InstanceId]) -> Annex:
+        if annex.state in _LIVING:
+            annex = self._end_not_recorded(annex)
+            if annex.state in _LIVING and not annex.is_over(self.clock.now()):
+                return annex
         self.journal.fact("terminating", annex_id=annex.annex_id, instances=sorted(instance_ids))
         refused = self.compute.terminate(sorted(instance_ids))
         if refused:
             self.journal.count("MachinesNotEnded", len(refused))
             told = "; ".join(f"{one}: {why}" for one, why in sorted(refused.items()))
             raise AwsUnavailable(f"EC2 would not end machines of annex {annex.name}: {told}.")
+        return annex
+
+    def _end_not_recorded(self, annex: Annex) -> Annex:
+        """The newest record of an annex whose lease's end could not be written.
+
+        A renewal may have been saved, and acknowledged, since the record was read; the write that
+        failed would have found it. Raises AwsUnavailable while one may still be.
+        """
+        certain_after = _RENEWALS_ARE_SAVED
+        try:
+            annex = self._again(annex)
+        except AnnexError:
+            certain_after += _RECORDS_ARE_OLD
+        late = annex.overdue(self.clock.now())
+        if annex.state in _LIVING and timedelta(0) <= late < certain_after:
+            raise AwsUnavailable(
+                f"The end of annex {annex.name} could not be recorded: the next sweep ends its "
+                "machines.",
+                annex=annex.name,
+            )
         return annex
 
     def _try(self, annex: Annex, number: int, place: Place) -> Annex:
