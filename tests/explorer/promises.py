@@ -132,7 +132,7 @@ def _may_end(
         return
     # A launch that EC2 never answered was given up, and said to have been.
     given_up = any(
-        now >= launch.opened_at + LAUNCH_WINDOW
+        now >= launch.opened_at + LAUNCH_WINDOW and launch.closed != "complete"
         for launch in annex.launches
         for attempt in launch.attempts
         if attempt.client_token == one.client_token
@@ -184,10 +184,13 @@ def _launches_of(operation: Operation, world: World) -> list[Launch]:
 def left_alone(world: World) -> None:
     """All functions have died: two sweeps later all is right; and with the leases all ends."""
     begun = world.clock.now()
+    running = {one.instance_id for one in world.compute.ours()}
     sure = {
-        one.instance_id
-        for one in world.compute.ours()
-        if _goes_on(world.ledger.records.get(one.annex_id) if one.annex_id else None, begun)
+        instance_id
+        for annex in world.ledger.records.values()
+        if _goes_on(annex, begun)
+        for instance_id in annex.living
+        if instance_id in running
     }
     foreign = _foreign(world)
     promised = [
@@ -210,10 +213,8 @@ def left_alone(world: World) -> None:
     _end(world, foreign)
 
 
-def _goes_on(annex: Annex | None, now: datetime) -> bool:
-    return (
-        annex is not None and annex.state in LIVING and annex.lease_expires_at > now + TWO_SWEEPS
-    )
+def _goes_on(annex: Annex, now: datetime) -> bool:
+    return annex.state in LIVING and annex.lease_expires_at > now + TWO_SWEEPS
 
 
 def _agree(world: World) -> None:

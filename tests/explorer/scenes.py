@@ -116,7 +116,11 @@ def stopping(world: World) -> None:
     world.stop()
 
 
-START, OTHER_START, AGAIN = _start("start", "foo"), _start("start", "foobar"), _start("start", "foo")
+START, OTHER_START, AGAIN = (
+    _start("start", "foo"),
+    _start("start", "foobar"),
+    _start("start", "foo"),
+)
 GROW, LONGER = _grow("foo"), _grow("foo", duration_seconds=2 * LEASE)
 RENEW, RENEW_OTHER = _patch("renew", "foo", 2 * LEASE), _patch("renew", "foobar", 2 * LEASE)
 SHORTEN = _patch("shorten", "foo", 300, shorten=True)
@@ -170,8 +174,8 @@ SCENES = (
     Scene(stopping, (START, GROW, STOP)),
 )
 QUICK = (
-    Round(Scene.pairs, (), Bounds(failures=1, ticks=0), 12),
-    Round(Scene.single, (SWEEP,), Bounds(failures=1, ticks=1, steps=(100,)), 12),
+    Round(Scene.pairs, (), Bounds(failures=1, ticks=0), 7),
+    Round(Scene.single, (SWEEP,), Bounds(failures=1, ticks=1, steps=(100,)), 8),
 )
 FULL = (
     Round(Scene.single, (SWEEP,), Bounds(failures=1, ticks=2, endings=1), 22),

@@ -274,9 +274,7 @@ class Explorer:
             self._laters[key] = sorted(later)
         return self._laters[key]
 
-    def _ended(
-        self, ports: tuple[int, ...], now: int
-    ) -> list[tuple[InstanceId, tuple[int, ...]]]:
+    def _ended(self, ports: tuple[int, ...], now: int) -> list[tuple[InstanceId, tuple[int, ...]]]:
         key = (ports, now)
         if key not in self._endeds:
             self._put(ports, now)
@@ -289,9 +287,7 @@ class Explorer:
                 self._endeds[key].append((one, changed))
         return self._endeds[key]
 
-    def _call(
-        self, call: Call, ports: tuple[int, ...], now: int
-    ) -> tuple[tuple[int, ...], int]:
+    def _call(self, call: Call, ports: tuple[int, ...], now: int) -> tuple[tuple[int, ...], int]:
         port = self.actors.ports.index(call.port)
         key = (port, ports[port], call.number, now)
         if key not in self._known:
@@ -348,9 +344,7 @@ class Explorer:
         return self._saved[port].of(copied(vars(self._fakes[port])))
 
 
-def _way(
-    state: State, seen: dict[State, tuple[State, Step] | None]
-) -> list[tuple[int, Step]]:
+def _way(state: State, seen: dict[State, tuple[State, Step] | None]) -> list[tuple[int, Step]]:
     way: list[tuple[int, Step]] = []
     came = seen[state]
     while came is not None:

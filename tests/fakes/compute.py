@@ -44,6 +44,7 @@ class FakeCompute:
         self.visible_after = timedelta(0)
         self._tokens: dict[tuple[str, str], tuple[object, tuple[InstanceId, ...]]] = {}
         self.launches: list[tuple[InstanceId, ...]] = []
+        self._made = 0
 
     # The port
 
@@ -136,7 +137,8 @@ class FakeCompute:
 
     def stranger(self, tags: Mapping[str, str]) -> InstanceId:
         """A machine that this control plane's records do not know."""
-        instance_id = InstanceId(f"i-{len(self.machines):017x}")
+        instance_id = InstanceId(f"i-{self._made:017x}")
+        self._made += 1
         self.machines[instance_id] = Machine(
             Instance(
                 instance_id=instance_id,
