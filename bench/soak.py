@@ -2,17 +2,17 @@
 
     python -m bench.soak [--seed N] [--days D]
 
-The control plane's real code runs over the tests' fakes, under a clock of its own: requests every half
-minute (start, grow, renew, shorten, stop, show), the sweep each minute, EC2's events. Any call through
-any port may be refused or may lose its answer, and any may be a function's last. EC2 shows machines
-late, has no capacity at times, and machines die. Clients repeat what got no answer.
+The control plane's real code runs over the tests' fakes, under a clock of its own: requests every
+half minute (start, grow, renew, shorten, stop, show), the sweep each minute, EC2's events. Any call
+through any port may be refused or may lose its answer, and any may be a function's last. EC2 shows
+machines late, has no capacity at times, and machines die. Clients repeat what got no answer.
 
-The machines' own layers (watcher, dead man's timer) are left out: nothing but the sweep ends a machine
-at its lease's end here. Counted is
+The machines' own layers (watcher, dead man's timer) are left out: nothing but the sweep ends a
+machine at its lease's end here. Counted is
 
 - *past lease*: seconds of machines that run on although a sweep has begun after the lease's end and
   met no failure. One that meets one may leave the machine to the next, a minute later. (So the
-  allowance is one sweep's interval and the calls' time, and another interval for each broken sweep.)
+  allowance is one sweep's interval and its calls' time, and one more for each broken sweep.)
 - *ended early*: machines that a client was told of, ended before the lease that the ledger has, and
   without their owner's stop.
 - *duplicates*: machines beyond what their request asked for, whatever was repeated.
@@ -29,10 +29,10 @@ from collections import Counter
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from chalicelib.errors import AnnexError, AwsUnavailable
-from chalicelib.model import AnnexState, InstanceState
+from chalicelib.model import InstanceState
 from tests.fakes.faults import Crash
 from tests.fakes.world import ALICE, BOB, World
 
@@ -41,6 +41,7 @@ if TYPE_CHECKING:
 
     from chalicelib.model import AnnexId, InstanceId
 
+_T = TypeVar("_T")
 NAMES = ("foo", "foobar", "foo_bar", "foo.bar", "f", "x" * 64)
 OWNERS = (ALICE, BOB, "AIDACAROL", "AROAROLE:dave")
 REFUSED, LOST, KILLED = 0.01, 0.01, 0.005  # of all calls
@@ -178,7 +179,7 @@ class Soak:
             if orphan or (annex is not None and annex.lease_expires_at <= begun):
                 self.sum.past_lease += 60
 
-    def _guarded(self, call: Callable[[], Any]) -> Any:
+    def _guarded(self, call: Callable[[], _T]) -> _T | None:
         with suppress(Crash, AnnexError):
             return call()
         return None
@@ -232,9 +233,8 @@ class Soak:
                 over = found is None or launched[found[0], found[1].number] > found[1].asked
                 self.sum.duplicates += over
         for annex_id, annex in list(world.ledger.records.items()):
-            if annex.state is AnnexState.TERMINATED and annex.terminated_at is not None:
-                if now > annex.terminated_at + FORGOTTEN_AFTER:
-                    self._forget(annex_id)
+            if now > (annex.terminated_at or now) + FORGOTTEN_AFTER:
+                self._forget(annex_id)
         if len(world.journal.lines) > 1000:  # noqa: PLR2004  nobody reads them here
             world.journal.lines.clear()
 
@@ -256,12 +256,18 @@ def told(found: Sum, seconds: float) -> str:
     """The figures, in lines."""
     return "\n".join(
         (
-            f"{sum(found.operations.values()):,} operations ({dict(found.operations)}), "
-            f"{found.failures:,} failures, in {seconds:.0f} s",
-            f"{found.machines:,} machines, {found.instance_seconds / 3600:,.0f} instance-hours; the "
-            f"latest end {found.latest_end:.0f} s after its lease",
-            f"{found.past_lease:.0f} instance-seconds past lease, {found.ended_early} machines ended "
-            f"early, {found.duplicates} duplicates",
+            (
+                f"{sum(found.operations.values()):,} operations ({dict(found.operations)}), "
+                f"{found.failures:,} failures, in {seconds:.0f} s"
+            ),
+            (
+                f"{found.machines:,} machines, {found.instance_seconds / 3600:,.0f} instance-hours; "
+                f"the latest end {found.latest_end:.0f} s after its lease"
+            ),
+            (
+                f"{found.past_lease:.0f} instance-seconds past lease, {found.ended_early} machines "
+                f"ended early, {found.duplicates} duplicates"
+            ),
         )
     )
 
@@ -270,7 +276,7 @@ def main(arguments: list[str]) -> int:
     """Soak and tell; returns 1 unless the three are nought."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))  # noqa: S311
-    parser.add_argument("--days", type=float, default=7)
+    parser.add_argument("--days", type=float, default=3)
     options = parser.parse_args(arguments)
     print(f"python -m bench.soak --seed {options.seed} --days {options.days:g}", flush=True)
     began = time.monotonic()

@@ -147,7 +147,7 @@ def _may_end(
 def answer_is_true(operation: Operation, answer: HttpAnswer, world: World) -> None:
     """What a client was told is so."""
     told = json.loads(answer.body)
-    if answer.status >= 300:  # noqa: PLR2004  not a success
+    if answer.status >= 300:
         code = told["error"]["code"]
         _promise(code != "Internal", f"a defect: {told['error']['message']}")
         if operation.kind in ("start", "grow") and code in ("NoCapacity", "QuotaExceeded"):

@@ -29,7 +29,7 @@ def copied(value: Any) -> Any:
     return value
 
 
-def comparable(value: Any) -> Hashable:
+def comparable(value: Any) -> Hashable:  # noqa: PLR0911  a line a kind of value
     """What two values have in common if they are the same; the order of keys does not count."""
     if isinstance(value, dict):
         return frozenset((key, comparable(one)) for key, one in value.items())

@@ -83,7 +83,7 @@ def first_zone_full(world: World) -> None:
 
 
 def two_annexes(world: World) -> None:
-    """foo and foobar, a machine each."""
+    """Of names that begin alike, a machine each."""
     nothing(world)
     for name in ("foo", "foobar"):
         world.start(name, count=1, duration_seconds=LEASE, idle_seconds=300)
@@ -105,13 +105,13 @@ def launch_unanswered(world: World) -> None:
 
 
 def last_seconds(world: World) -> None:
-    """foo's lease ends in ten seconds."""
+    """The leases end in ten seconds."""
     two_annexes(world)
     world.clock.tick(LEASE - 70)
 
 
 def stopping(world: World) -> None:
-    """foo was stopped; its machine shuts down."""
+    """One of the two was stopped; its machine shuts down."""
     two_annexes(world)
     world.stop()
 

@@ -44,7 +44,7 @@ def _answered(value: Any) -> str:
     return f": answers {value.status}" if isinstance(value, HttpAnswer) else ""
 
 
-def told(value: Any) -> str:
+def told(value: Any) -> str:  # noqa: PLR0911  a line a kind of value
     """A value, as short as it can be understood."""
     match value:
         case Annex():

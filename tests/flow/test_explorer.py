@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import fields, replace
 from datetime import timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -19,7 +19,9 @@ from tests.explorer.story import story
 from tests.fakes.compute import FakeCompute
 from tests.fakes.faults import Watched
 from tests.fakes.ledger import FakeLedger
-from tests.fakes.world import World
+
+if TYPE_CHECKING:
+    from tests.fakes.world import World
 
 
 @pytest.mark.parametrize("one", QUICK, ids=str)
