@@ -261,8 +261,8 @@ def told(found: Sum, seconds: float) -> str:
                 f"{found.failures:,} failures, in {seconds:.0f} s"
             ),
             (
-                f"{found.machines:,} machines, {found.instance_seconds / 3600:,.0f} instance-hours; "
-                f"the latest end {found.latest_end:.0f} s after its lease"
+                f"{found.machines:,} machines, {found.instance_seconds / 3600:,.0f} instance-hours"
+                f"; the latest end {found.latest_end:.0f} s after its lease"
             ),
             (
                 f"{found.past_lease:.0f} instance-seconds past lease, {found.ended_early} machines "
