@@ -48,6 +48,14 @@ class ForgetfulCompute(FakeCompute):
         return super().launch(spec, attempt)
 
 
+class RepeatingCompute(ForgetfulCompute):
+    """Gets each call twice, as from an SDK that repeats it without its token."""
+
+    def launch(self, spec: Any, attempt: Any) -> Any:
+        super().launch(spec, attempt)
+        return super().launch(spec, attempt)
+
+
 class HastyReconciler(Reconciler):
     """Calls EC2 first, and saves the attempt when it knows how it went."""
 
@@ -100,10 +108,18 @@ def blind(world: World) -> None:
 
 
 def forgetful(world: World) -> None:
-    world.compute = ForgetfulCompute(world.clock, "htcondor-annex")
+    with_compute(world, ForgetfulCompute(world.clock, "htcondor-annex"))
     world.compute.visible_after = timedelta(minutes=3)
+
+
+def with_compute(world: World, fake: FakeCompute) -> None:
+    world.compute = fake
     compute = Watched(world.compute, "compute", world.faults)
     world.services = replace(world.services, compute=compute)  # type: ignore[arg-type]
+
+
+def repeating(world: World) -> None:
+    with_compute(world, RepeatingCompute(world.clock, "htcondor-annex"))
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import pytest
 
 from bench.soak import Soak
 from chalicelib.reconcile import Reconciler
-from tests.flow.test_explorer import EarlyReconciler, forgetful, with_reconciler
+from tests.flow.test_explorer import EarlyReconciler, repeating, with_reconciler
 
 
 class LazyReconciler(Reconciler):
@@ -26,7 +26,7 @@ def test_a_short_soak_finds_nothing() -> None:
 
 
 def test_a_seed_replays_its_soak() -> None:
-    assert Soak(seed=5).run(days=0.05) == Soak(seed=5).run(days=0.05)
+    assert Soak(seed=5).run(days=0.1) == Soak(seed=5).run(days=0.1)
 
 
 @pytest.mark.parametrize(
@@ -34,10 +34,10 @@ def test_a_seed_replays_its_soak() -> None:
     [
         (with_reconciler(LazyReconciler), "past_lease"),
         (with_reconciler(EarlyReconciler), "ended_early"),
-        (forgetful, "duplicates"),
+        (repeating, "duplicates"),
     ],
     ids=["a sweep that ends nothing", "ends before the lease's", "calls without their tokens"],
 )
 def test_soak_finds(change: Any, broken: str) -> None:
-    found = Soak(6, change).run(days=0.2)
+    found = Soak(6, change).run(days=0.1)
     assert getattr(found, broken) > 0
