@@ -1,6 +1,7 @@
 # demo   the whole tutorial on a local AWS account with a real HTCondor pool (needs root, Debian)
 # test   everything: the gate, the local account, real HTCondor, the demo's own steps
 # check  the quick gate: format, lint, types, layers, unit tests; a minute or two
+# explore  every order of the control plane's calls, up to a depth; some minutes, no root needed
 # account  the local account alone, in the foreground: `make account`, Ctrl-C ends it
 #
 # Each installs what it needs (tools/prepare says what) and can be run twice.
@@ -9,7 +10,7 @@ PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
 
-.PHONY: demo test check account bench clean
+.PHONY: demo test check explore account bench clean
 
 demo: prepared-root
 	@$(BIN)/python -m demo
@@ -30,6 +31,9 @@ check: prepared
 	@$(BIN)/lint-imports pyproject.toml > /dev/null || $(BIN)/lint-imports pyproject.toml
 	@echo "==> Unit tests"
 	@$(BIN)/python -m pytest tests/unit tests/flow tests/client -q -n 2 --dist loadfile --ignore tests/client/test_setup.py
+
+explore: prepared
+	@$(BIN)/python -m tests.explorer
 
 account: prepared-root
 	@$(BIN)/python -m local up

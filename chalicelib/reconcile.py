@@ -8,6 +8,7 @@ again by the next sweep.
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import transitions
@@ -39,6 +40,12 @@ if TYPE_CHECKING:
 
 # A conditional write that loses this often in a row has met something worse than a race.
 _CONFLICTS_BORNE = 5
+# A renewal that was checked before the lease's end is saved by then, or its function was killed.
+_RENEWALS_ARE_SAVED = timedelta(seconds=30)
+# A sweep's records may be as old as a sweep can last.
+_RECORDS_ARE_OLD = timedelta(seconds=180)
+
+_LIVING = (AnnexState.LAUNCHING, AnnexState.ACTIVE)
 
 
 @dataclass
@@ -202,6 +209,10 @@ class Reconciler:
         return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
 
     def _terminate(self, annex: Annex, instance_ids: frozenset[InstanceId]) -> Annex:
+        if annex.state in _LIVING:
+            annex = self._end_not_recorded(annex)
+            if annex.state in _LIVING and not annex.is_over(self.clock.now()):
+                return annex
         self.journal.fact("terminating", annex_id=annex.annex_id, instances=sorted(instance_ids))
         refused = self.compute.terminate(sorted(instance_ids))
         if refused:
@@ -210,7 +221,31 @@ class Reconciler:
             raise AwsUnavailable(f"EC2 would not end machines of annex {annex.name}: {told}.")
         return annex
 
+    def _end_not_recorded(self, annex: Annex) -> Annex:
+        """The newest record of an annex whose lease's end could not be written.
+
+        A renewal may have been saved, and acknowledged, since the record was read; the write that
+        failed would have found it. Raises AwsUnavailable while one may still be.
+        """
+        certain_after = _RENEWALS_ARE_SAVED
+        try:
+            annex = self._again(annex)
+        except AnnexError:
+            certain_after += _RECORDS_ARE_OLD
+        late = annex.overdue(self.clock.now())
+        if annex.state in _LIVING and timedelta(0) <= late < certain_after:
+            raise AwsUnavailable(
+                f"The end of annex {annex.name} could not be recorded: the next sweep ends its "
+                "machines.",
+                annex=annex.name,
+            )
+        return annex
+
     def _cancel(self, annex: Annex, *, terminate: bool) -> Annex:
+        if terminate and annex.state in _LIVING:
+            annex = self._end_not_recorded(annex)
+            if annex.state in _LIVING and not annex.is_over(self.clock.now()):
+                return annex
         asked = self.clock.now()
         ids = [attempt.fleet_id for attempt in annex.attempts if attempt.fleet_id]
         found = self.compute.cancel_requests(annex.annex_id, ids, terminate=terminate)

@@ -71,6 +71,7 @@ class FakeCompute:
         self.requests: dict[str, SpotRequest] = {}
         self._tokens: dict[tuple[str, str], tuple[object, Launched]] = {}
         self.launches: list[tuple[InstanceId, ...]] = []
+        self._made = 0
 
     # The port
 
@@ -209,9 +210,18 @@ class FakeCompute:
             if self._now(one).state.is_endable and annex_id in (None, one.tags.get(ANNEX_ID))
         ]
 
+    def ours(self) -> list[Instance]:
+        """Those of them that are the deployment's."""
+        return [
+            one
+            for one in self.running()
+            if self.machines[one.instance_id].tags.get(DEPLOYMENT) == self._deployment
+        ]
+
     def stranger(self, tags: Mapping[str, str]) -> InstanceId:
         """A machine that this control plane's records do not know."""
-        instance_id = InstanceId(f"i-{len(self.machines):017x}")
+        instance_id = InstanceId(f"i-{self._made:017x}")
+        self._made += 1
         self.machines[instance_id] = Machine(
             Instance(
                 instance_id=instance_id,

@@ -295,14 +295,14 @@ def points_of(scenario: Scenario) -> list[str]:
 
 def check_promises(world: World) -> None:
     """What holds whatever happened, once two sweeps have run."""
-    for machine in world.compute.running():
-        assert machine.annex_id is not None
+    for machine in world.compute.ours():
+        assert machine.annex_id is not None, f"{machine.instance_id} has lost its tag"
         annex = world.ledger.records.get(machine.annex_id)
         assert annex is not None, f"{machine.instance_id} belongs to nobody"
         assert annex.state in LIVING, f"{machine.instance_id} outlives its annex"
         assert not annex.is_over(world.clock.now()), f"{machine.instance_id} outlives its lease"
         assert machine.instance_id in annex.living, f"{machine.instance_id} is not in the ledger"
-        assert machine.lease_tag == annex.lease_expires_at
+        assert machine.lease_tag == annex.lease_expires_at, "a tag has another lease"
     for annex in world.ledger.records.values():
         running = {one.instance_id for one in world.compute.running(annex.annex_id)}
         assert set(annex.living) <= running, "the ledger knows machines that are not there"
@@ -310,10 +310,11 @@ def check_promises(world: World) -> None:
             assert launch.got <= launch.asked, "launched twice"
         if annex.state in LIVING and annex.written_generation:
             found = world.configs.objects[annex.config_key][0]
-            assert found.lease_expires_at == annex.lease_expires_at
-            assert annex.written_generation == annex.generation
+            same = found.lease_expires_at == annex.lease_expires_at
+            assert same, "the configuration has another lease"
+            assert annex.written_generation == annex.generation, "the configuration is old"
         if annex.state is AnnexState.TERMINATED:
-            assert annex.config_key not in world.configs.objects
+            assert annex.config_key not in world.configs.objects, "a configuration stays behind"
             assert annex.annex_id not in world.legacy.tokens, "a tarball stays behind"
             assert annex.annex_id not in world.compute.templates, "a launch template stays behind"
 

@@ -53,7 +53,24 @@ def test_machines_end_though_the_ledger_cannot_be_written(world: World) -> None:
     world.start()
     world.faults.watch = broken("ledger.save")
     world.sweep(3601)
+    world.sweep()
     assert world.running() == []
+
+
+def test_a_renewal_saved_meanwhile_wins_though_the_end_cannot_be_written(world: World) -> None:
+    world.start()
+    world.clock.tick(3599)
+
+    def renewed_late(point: str) -> None:
+        if point == "after ledger.annexes":
+            world.faults.watch = None
+            assert world.renew(seconds=7200).status == 200
+            world.clock.tick(1)
+            world.faults.watch = broken("ledger.save")
+
+    world.faults.watch = renewed_late
+    world.sweep(0)
+    assert len(world.running()) == 2
 
 
 def test_machines_end_though_ec2_cannot_list_them(world: World) -> None:
