@@ -15,7 +15,7 @@ import boto3
 
 from demo import tutorial
 from demo.account import Account
-from demo.lease import GONE, state
+from demo.lease import GONE, state_of
 from demo.terminal import StepFailedError
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ def ended(stage: Account, instance_ids: Sequence[str]) -> None:
     """Wait for the end of these machines; raises StepFailedError."""
     ec2 = boto3.client("ec2", **stage.session())
     deadline = time.monotonic() + PATIENCE
-    while any(state(ec2, instance_id) != GONE[-1] for instance_id in instance_ids):
+    while any(state_of(ec2, instance_id)[0] != GONE[-1] for instance_id in instance_ids):
         if time.monotonic() > deadline:
             raise StepFailedError(f"Not all of {', '.join(instance_ids)} have ended.")
         time.sleep(0.2)

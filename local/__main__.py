@@ -3,6 +3,7 @@
 up [--detach] [--no-hosts]   start it (in the foreground, or wait until it is up)
 env                          shell exports: eval "$(python -m local env)"
 run [--host H] [--user U] COMMAND...   on the access point (ap), cm or an instance
+fault --kill before|after SERVICE:ACTION   kill -9 the function that makes this call
 status, tick, down           what is up; fire the schedules now; end it and leave nothing
 """
 
@@ -18,7 +19,7 @@ import sys
 import time
 import urllib.request
 from contextlib import suppress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from local.processes import started_at
 from local.state import State, Up, folder
@@ -41,6 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "down": _down,
         "status": _status,
         "tick": _tick,
+        "fault": _fault,
     }
     try:
         return commands[options.command](state, options)
@@ -66,6 +68,17 @@ def _parser() -> argparse.ArgumentParser:
     run.add_argument("argv", nargs=argparse.REMAINDER, metavar="COMMAND...")
     commands.add_parser("status", help="say what is up")
     commands.add_parser("tick", help="fire every enabled schedule now")
+    fault = commands.add_parser("fault", help="kill a function at a call; alone: show what is set")
+    fault.add_argument(
+        "--kill",
+        nargs=2,
+        metavar=("before|after", "SERVICE:ACTION"),
+        help="kill -9 whichever function makes this call, before or after it takes effect",
+    )
+    fault.add_argument("--function", default="*", help="of these functions alone (*-sweep)")
+    fault.add_argument("--skip", type=int, default=0, help="let so many such calls pass first")
+    fault.add_argument("--times", type=int, default=1, help="how often (default: once)")
+    fault.add_argument("--clear", action="store_true", help="take every fault away")
     commands.add_parser("down", help="end it and leave nothing behind")
     return parser
 
@@ -172,9 +185,37 @@ def _tick(state: State, _options: argparse.Namespace) -> int:
     up = _demand(state)
     if up is None:
         return 1
-    fired = _press(up, "tick")
+    fired = _press(up, "POST", "tick")
     _say("\n".join(fired) if fired else "There is no enabled schedule.")
     return 0
+
+
+def _fault(state: State, options: argparse.Namespace) -> int:
+    up = _demand(state)
+    if up is None:
+        return 1
+    if options.clear:
+        _press(up, "DELETE", "faults")
+    if options.kill:
+        when, call = options.kill
+        service, _, action = call.partition(":")
+        if when not in ("before", "after") or not action:
+            _complain("Say --kill before SERVICE:ACTION, or after: --kill after ec2:RunInstances")
+            return 2
+        rule = {"kill": True, "after": when == "after", "service": service, "action": action}
+        more = {"function": options.function, "skip": options.skip, "times": options.times}
+        _press(up, "POST", "faults", {**rule, **more})
+    rules = _press(up, "GET", "faults")
+    _say("\n".join(_described(rule) for rule in rules) if rules else "No fault is set.")
+    return 0
+
+
+def _described(rule: dict[str, Any]) -> str:
+    effect = f"kill {rule['function']}" if rule["kill"] else str(rule["code"])
+    when = "after" if rule["after"] else "before"
+    often = "always" if rule["times"] is None else f"{rule['struck']} of {rule['times']} done"
+    skip = f", {rule['skip']} to pass first" if rule["skip"] else ""
+    return f"{effect} {when} {rule['service']}:{rule['action']} ({often}{skip})"
 
 
 def _down(state: State, _options: argparse.Namespace) -> int:
@@ -212,11 +253,12 @@ def _holder(state: State) -> int | None:
     return None
 
 
-def _press(up: Up, button: str) -> list[str]:
-    request = urllib.request.Request(f"{up.gateway_url}/_account/{button}", method="POST")
+def _press(up: Up, verb: str, button: str, body: Any = None) -> Any:  # noqa: ANN401 (JSON)
+    data = None if body is None else json.dumps(body).encode()
+    url = f"{up.gateway_url}/_account/{button}"
+    request = urllib.request.Request(url, data=data, method=verb)
     with urllib.request.urlopen(request, timeout=60) as answer:
-        fired: list[str] = json.load(answer)
-        return fired
+        return json.load(answer)
 
 
 def _demand(state: State) -> Up | None:

@@ -57,7 +57,7 @@ class Account:
         ec2.install(self.lifecycle, self._launches)
         functions_module.install(self.functions)
         bus.install(self.functions.invoke_later)
-        self.edge = Edge(aws.application(), self.faults)
+        self.edge = Edge(aws.application(), self.faults, self.functions.runner)
         self.gateway = Gateway(self.functions.invoke, aws.REGION)
         aws.seed(self.administrator)
 
