@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
@@ -68,7 +68,7 @@ class Faults:
     def rules(self) -> list[dict[str, Any]]:
         """The rules as JSON has them, with how often each struck."""
         with self._lock:
-            return [vars(rule).copy() for rule in self._rules]
+            return [asdict(rule) for rule in self._rules]
 
     def strike(
         self, service: str, action: str, *, after: bool, zone: str = "", instance_type: str = ""
