@@ -37,6 +37,8 @@ if TYPE_CHECKING:
 
 # A conditional write that loses this often in a row has met something worse than a race.
 _CONFLICTS_BORNE = 5
+# A machine reports as soon as the annex's own part of its user data runs.
+_SILENT = "it left no report: its user data broke off early, or it could not reach S3."
 
 
 @dataclass
@@ -174,8 +176,8 @@ class Reconciler:
             # What the machine said last is the best word on why; EC2 knows only that it is gone.
             last = annex.started[-1]
             report = self.reports.read([last]).get(last)
-            if report is not None and report.reason:
-                reason = f"{reason}: {report.reason}"
+            said = _SILENT if report is None else report.reason
+            reason = f"{reason}: {said}" if said else reason
 
         def still_due(newest: Annex) -> Annex:
             # A renewal or a grow that was saved in between, and acknowledged, wins.

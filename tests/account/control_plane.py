@@ -215,6 +215,6 @@ class ControlPlane:
         found = self._configs.read(annex.config_key)
         return found and found[0]
 
-    def machines(self, annex: Annex) -> list[Instance]:
+    def machines(self, annex: Annex | None) -> list[Instance]:
         """Every machine that there ever was for an annex, as EC2 has them."""
-        return self._compute.instances(annex.annex_id)
+        return [] if annex is None else self._compute.instances(annex.annex_id)

@@ -214,7 +214,7 @@ def test_packages_that_cannot_be_had_end_the_machine_and_are_named(play: Play) -
 
 def test_user_data_that_breaks_off_is_ended_by_the_dead_man_s_timer(play: Play) -> None:
     reason = play.gone("HalfWay", 120)
-    assert "it never reported" in reason
+    assert "it left no report: its user data broke off" in reason
 
 
 def test_while_the_collector_is_away_no_machine_ends_of_it(play: Play) -> None:
