@@ -40,7 +40,7 @@ HALF_WAY = "#cloud-boothook\n#!/bin/sh\nmkdir -p /usr/local/lib/htcondor-annex/f
 # Seconds. The first token ends after the machines have looked for a new one (at most a minute), and
 # the idle time and the limit for machines that are not in the pool (50 s) are shorter than the
 # collector's absence, which lasts until then.
-FIRST_TOKEN, IDLE, BOOT_LIMIT = 120, 45, 75
+FIRST_TOKEN, IDLE, BOOT_LIMIT = 120, 63, 75
 KILL = "systemctl kill --kill-whom=main -s KILL condor.service"
 CLOSE_TO_ITS_END = "0.04"  # hours: from its first second, the last minutes of a lease
 
