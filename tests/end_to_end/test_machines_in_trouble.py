@@ -40,7 +40,7 @@ HALF_WAY = "#cloud-boothook\n#!/bin/sh\nmkdir -p /usr/local/lib/htcondor-annex/f
 # Seconds. The first token ends after the machines have looked for a new one (at most a minute), and
 # the idle time and the limit for machines that are not in the pool (50 s) are shorter than the
 # collector's absence, which lasts until then.
-FIRST_TOKEN, IDLE, BOOT_LIMIT = 120, 63, 75
+FIRST_TOKEN, IDLE, BOOT_LIMIT = 150, 63, 75
 KILL = "systemctl kill --kill-whom=main -s KILL condor.service"
 CLOSE_TO_ITS_END = "0.04"  # hours: from its first second, the last minutes of a lease
 
@@ -111,15 +111,16 @@ class Play:
             self.annex("start", "HalfWay", *start, "--user-data-file", "half-way")
         self._user_data("no-packages", NO_PACKAGES)
         self.annex("start", "Unpacked", *start, "--user-data-file", "no-packages")
-        idle = ("--idle", str(IDLE / 3600), "--ami-id", BAKED)
+        baked = ("--ami-id", BAKED)
+        idle = (*baked, "--idle", str(IDLE / 3600))
         for name, words in (
-            ("Masterless", ("--ami-id", BAKED)),
+            ("Masterless", baked),
             ("Paused", idle),
             ("Busy", idle),
         ):
             self.annex("start", name, *start, *words)
         short = ("--duration", CLOSE_TO_ITS_END, "--idle", CLOSE_TO_ITS_END, "--yes")
-        self.annex("start", "Brief", *short, "--ami-id", BAKED)
+        self.annex("start", "Brief", *short, *baked)
         self.first_token = start_with_short_token(stage, "Tokens")
         self._begin()
 
