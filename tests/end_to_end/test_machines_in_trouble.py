@@ -25,6 +25,7 @@ from tests.account.support import LocalAccount
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
     from stage import Stage
 
 pytestmark = pytest.mark.pool
