@@ -65,7 +65,7 @@ def _set_up(stage: Stage) -> None:
     tutorial.set_up(
         account,
         "dead_man_margin_seconds=60",
-        "vacate_seconds=5",
+        "vacate_seconds=1",
         f"unjoined_limit_seconds={UNJOINED_SECONDS}",
     )
     account.admin.type("python -m local tick")
