@@ -167,7 +167,7 @@ def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -
         return actions
     if _requesting(annex):
         return actions
-    if any(not a.settled and now < a.called_at + UNSETTLED_GRACE for a in annex.attempts):
+    if any(not a.known and now < a.called_at + UNSETTLED_GRACE for a in annex.attempts):
         return actions
     if annex.written_generation == 0 and now < annex.created_at + CONFIGURATION_WAIT:
         return actions  # its request may still write the object, which then must be deleted

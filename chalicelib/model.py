@@ -201,6 +201,11 @@ class Attempt:
         """Units known to have been started."""
         return sum(self.units) if self.units else len(self.started)
 
+    @property
+    def known(self) -> bool:
+        """Whether all that it started is known: EC2 has answered, or there cannot be more."""
+        return self.settled or self.got >= self.count
+
 
 @dataclass(frozen=True, slots=True)
 class Launch:

@@ -46,6 +46,8 @@ _RENEWALS_ARE_SAVED = timedelta(seconds=30)
 _RECORDS_ARE_OLD = timedelta(seconds=180)
 
 _LIVING = (AnnexState.LAUNCHING, AnnexState.ACTIVE)
+# A machine reports as soon as the annex's own part of its user data runs.
+_SILENT = "it left no report: its user data broke off early, or it could not reach S3."
 
 
 @dataclass
@@ -184,8 +186,8 @@ class Reconciler:
             # What the machine said last is the best word on why; EC2 knows only that it is gone.
             last = annex.started[-1]
             report = self.reports.read([last]).get(last)
-            if report is not None and report.reason:
-                reason = f"{reason}: {report.reason}"
+            said = report.reason if report is not None else "" if annex.legacy else _SILENT
+            reason = f"{reason}: {said}" if said else reason
 
         def still_due(newest: Annex) -> Annex:
             # A renewal or a grow that was saved in between, and acknowledged, wins.

@@ -4,6 +4,7 @@ up [--detach] [--no-hosts]   start it (in the foreground, or wait until it is up
 env                          shell exports: eval "$(python -m local env)"
 run [--host H] [--user U] COMMAND...   on the access point (ap), cm or an instance
 interrupt INSTANCE [--in SECONDS] [--rebalance]   EC2 takes a spot instance back, with notice
+fault --kill before|after SERVICE:ACTION   kill -9 the function that makes this call
 status, tick, down           what is up; fire the schedules now; end it and leave nothing
 """
 
@@ -44,6 +45,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "status": _status,
         "tick": _tick,
         "interrupt": _interrupt,
+        "fault": _fault,
     }
     try:
         return commands[options.command](state, options)
@@ -73,6 +75,17 @@ def _parser() -> argparse.ArgumentParser:
     interrupt.add_argument("--rebalance", action="store_true", help="recommend to leave, no more")
     commands.add_parser("status", help="say what is up")
     commands.add_parser("tick", help="fire every enabled schedule now")
+    fault = commands.add_parser("fault", help="kill a function at a call; alone: show what is set")
+    fault.add_argument(
+        "--kill",
+        nargs=2,
+        metavar=("before|after", "SERVICE:ACTION"),
+        help="kill -9 whichever function makes this call, before or after it takes effect",
+    )
+    fault.add_argument("--function", default="*", help="of these functions alone (*-sweep)")
+    fault.add_argument("--skip", type=int, default=0, help="let so many such calls pass first")
+    fault.add_argument("--times", type=int, default=1, help="how often (default: once)")
+    fault.add_argument("--clear", action="store_true", help="take every fault away")
     commands.add_parser("down", help="end it and leave nothing behind")
     return parser
 
@@ -179,7 +192,7 @@ def _tick(state: State, _options: argparse.Namespace) -> int:
     up = _demand(state)
     if up is None:
         return 1
-    fired: list[str] = _press(up, "tick")
+    fired: list[str] = _press(up, "POST", "tick")
     _say("\n".join(fired) if fired else "There is no enabled schedule.")
     return 0
 
@@ -194,13 +207,41 @@ def _interrupt(state: State, options: argparse.Namespace) -> int:
         "rebalance": options.rebalance,
     }
     try:
-        at = _press(up, "interrupt", body)
+        at = _press(up, "POST", "interrupt", body)
     except urllib.error.HTTPError as error:
         _complain(json.load(error)["error"])
         return 1
     told = "is recommended to be left since" if options.rebalance else "will be terminated at"
     _say(f"{options.instance} {told} {at}.")
     return 0
+
+
+def _fault(state: State, options: argparse.Namespace) -> int:
+    up = _demand(state)
+    if up is None:
+        return 1
+    if options.clear:
+        _press(up, "DELETE", "faults")
+    if options.kill:
+        when, call = options.kill
+        service, _, action = call.partition(":")
+        if when not in ("before", "after") or not action:
+            _complain("Say --kill before SERVICE:ACTION, or after: --kill after ec2:RunInstances")
+            return 2
+        rule = {"kill": True, "after": when == "after", "service": service, "action": action}
+        more = {"function": options.function, "skip": options.skip, "times": options.times}
+        _press(up, "POST", "faults", {**rule, **more})
+    rules = _press(up, "GET", "faults")
+    _say("\n".join(_described(rule) for rule in rules) if rules else "No fault is set.")
+    return 0
+
+
+def _described(rule: dict[str, Any]) -> str:
+    effect = f"kill {rule['function']}" if rule["kill"] else str(rule["code"])
+    when = "after" if rule["after"] else "before"
+    often = "always" if rule["times"] is None else f"{rule['struck']} of {rule['times']} done"
+    skip = f", {rule['skip']} to pass first" if rule["skip"] else ""
+    return f"{effect} {when} {rule['service']}:{rule['action']} ({often}{skip})"
 
 
 def _down(state: State, _options: argparse.Namespace) -> int:
@@ -238,10 +279,10 @@ def _holder(state: State) -> int | None:
     return None
 
 
-def _press(up: Up, button: str, body: dict[str, Any] | None = None) -> Any:  # noqa: ANN401 (JSON)
+def _press(up: Up, verb: str, button: str, body: Any = None) -> Any:  # noqa: ANN401 (JSON)
+    data = None if body is None else json.dumps(body).encode()
     url = f"{up.gateway_url}/_account/{button}"
-    data = json.dumps(body).encode() if body else None
-    request = urllib.request.Request(url, data=data, method="POST")
+    request = urllib.request.Request(url, data=data, method=verb)
     with urllib.request.urlopen(request, timeout=60) as answer:
         return json.load(answer)
 

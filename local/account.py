@@ -75,7 +75,7 @@ class Account:
         service_roles.install()
         functions_module.install(self.functions)
         bus.install(self.functions.invoke_later)
-        self.edge = Edge(aws.application(), self.faults)
+        self.edge = Edge(aws.application(), self.faults, self.functions.runner)
         self.gateway = Gateway(self.functions.invoke, aws.REGION)
         aws.seed(self.administrator)
 

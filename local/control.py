@@ -1,7 +1,7 @@
 """The account's own buttons, beside AWS's API: /_account/... on the gateway's loopback port.
 
 GET  status                          what is up
-GET, POST, DELETE faults             errors on demand (local/faults.py)
+GET, POST, DELETE faults             errors and kills on demand (local/faults.py)
 GET, POST options                    times, capacity, quota (local/options.py)
 GET, DELETE calls                    the API calls so far
 POST tick                            fire every enabled schedule now

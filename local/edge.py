@@ -15,11 +15,14 @@ from local.errors import Answer, AwsError, write
 
 if TYPE_CHECKING:
     from local.call import Call
+    from local.callers import Caller
     from local.faults import Faults
+    from local.runtime_api import Environment
 
 log = logging.getLogger(__name__)
 
 Wsgi = Callable[[dict[str, Any], Callable[..., Any]], Iterable[bytes]]
+Runner = Callable[[str], "Environment | None"]  # of an access key: the process that has it
 
 _REASONS = {200: "OK"}
 # These ask for faults themselves, once they know zone and type.
@@ -29,9 +32,10 @@ _PLACED = {("ec2", "RunInstances")}
 class Edge:
     """The WSGI application in front of moto's; remembers the last calls for whoever counts them."""
 
-    def __init__(self, moto: Wsgi, faults: Faults) -> None:
+    def __init__(self, moto: Wsgi, faults: Faults, runner: Runner) -> None:
         self._moto = moto
         self._faults = faults
+        self._runner = runner
         self._lock = threading.Lock()
         self._calls: deque[dict[str, Any]] = deque(maxlen=20_000)
 
@@ -64,11 +68,13 @@ class Edge:
                 caller = callers.verify(request.method, request.target, request.headers, body)
             except AwsError as error:
                 raise callers.worded(error, request.protocol) from None
+            self._kill(caller, request, after=False)
             if (request.service, request.action) not in _PLACED:
                 self._faults.strike(request.service, request.action, after=False)
             authz.check(caller, request)
             callers.acting.set(caller)
             answer = self._forward(environ, body, request.protocol)
+            self._kill(caller, request, after=True)
             self._faults.strike(request.service, request.action, after=True)
         except AwsError as error:
             answer = write(error, request.protocol)
@@ -78,6 +84,18 @@ class Edge:
             answer = write(AwsError("NotImplemented", message), request.protocol)
         self._remember(request, caller.arn if caller else "", answer.status)
         return answer
+
+    def _kill(self, caller: Caller, request: Call, *, after: bool) -> None:
+        """Kill the function's process that waits for this answer, if that is wanted."""
+        process = self._runner(caller.access_key)
+        if process is None:
+            return
+        name = process.program.name
+        if self._faults.kills(request.service, request.action, after=after, function=name):
+            process.crash()
+            when = "after" if after else "before"
+            log.warning("%s was killed %s %s:%s", name, when, request.service, request.action)
+            raise AwsError("InternalFailure", "Nobody is left to hear this.", 500)
 
     def _forward(self, environ: dict[str, Any], body: bytes, protocol: str) -> Answer:
         inner = dict(environ)

@@ -1,16 +1,16 @@
-"""Trouble on demand: errors that a test asks for, by service, action, zone and instance type."""
+"""Trouble on demand: errors by service, action, zone and type, and functions that die."""
 
 from __future__ import annotations
 
 import threading
-from dataclasses import dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from fnmatch import fnmatchcase
 from typing import TYPE_CHECKING, Any
 
 from local.errors import AwsError
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
 
 @dataclass
@@ -19,10 +19,12 @@ class Fault:
 
     `times` is how often it strikes (None: always), `skip` how many calls it lets pass first.
     `after` strikes after the call was carried out: the effect is there and the answer is lost.
+    `kill` kills (SIGKILL) the very process that made the call, where that is a function's, and
+    `function` says of which functions; such a rule has no `code`, and neither zone nor type.
     """
 
     action: str
-    code: str
+    code: str = ""
     service: str = "ec2"
     message: str = ""
     status: int | None = None
@@ -32,14 +34,18 @@ class Fault:
     times: int | None = None
     skip: int = 0
     after: bool = False
+    kill: bool = False
+    function: str = "*"
     struck: int = field(default=0, init=False)
 
     @classmethod
     def read(cls, values: Mapping[str, Any]) -> Fault:
-        """A fault from JSON; raises ValueError for a field that is not one."""
+        """A fault from JSON; raises ValueError for a field that is not one, or for no effect."""
         known = {each.name for each in fields(cls) if each.init}
         if not set(values) <= known:
             raise ValueError(f"A fault has no {', '.join(sorted(set(values) - known))}.")
+        if bool(values.get("kill")) == bool(values.get("code")):
+            raise ValueError("A fault has either a code or kill.")
         return cls(**values)
 
 
@@ -63,7 +69,7 @@ class Faults:
     def rules(self) -> list[dict[str, Any]]:
         """The rules as JSON has them, with how often each struck."""
         with self._lock:
-            return [vars(rule).copy() for rule in self._rules]
+            return [asdict(rule) for rule in self._rules]
 
     def strike(
         self,
@@ -83,20 +89,43 @@ class Faults:
         Raises:
             AwsError: the rule's.
         """
+        rule = self._due(
+            lambda rule: (
+                not rule.kill
+                and rule.after == after
+                and _matches(rule, service, action)
+                and fnmatchcase(zone, rule.zone)
+                and fnmatchcase(instance_type, rule.instance_type)
+                and fnmatchcase(market, rule.market)
+            )
+        )
+        if rule is not None:
+            message = rule.message or _MESSAGES.get(rule.code, "The request failed.")
+            message = message.format(zone=zone, instance_type=instance_type, action=action)
+            raise AwsError(rule.code, message, rule.status)
+
+    def kills(self, service: str, action: str, *, after: bool, function: str) -> bool:
+        """Whether the function that makes this call is to die of it now."""
+        rule = self._due(
+            lambda rule: (
+                rule.kill
+                and rule.after == after
+                and _matches(rule, service, action)
+                and fnmatchcase(function, rule.function)
+            )
+        )
+        return rule is not None
+
+    def _due(self, matches: Callable[[Fault], bool]) -> Fault | None:
+        """The first rule that matches and whose turn it is; it has struck then."""
         with self._lock:
-            for rule in self._rules:
-                place = (zone, instance_type, market)
-                if rule.after != after or not _matches(rule, service, action, place):
-                    continue
+            for rule in filter(matches, self._rules):
                 if rule.skip > 0:
                     rule.skip -= 1
-                    continue
-                if rule.times is not None and rule.struck >= rule.times:
-                    continue
-                rule.struck += 1
-                message = rule.message or _MESSAGES.get(rule.code, "The request failed.")
-                message = message.format(zone=zone, instance_type=instance_type, action=action)
-                raise AwsError(rule.code, message, rule.status)
+                elif rule.times is None or rule.struck < rule.times:
+                    rule.struck += 1
+                    return rule
+        return None
 
 
 # EC2's own sentences ("Error codes for the Amazon EC2 API").
@@ -130,10 +159,5 @@ _MESSAGES = {
 }
 
 
-def _matches(rule: Fault, service: str, action: str, place: tuple[str, str, str]) -> bool:
-    patterns = (rule.zone, rule.instance_type, rule.market)
-    return (
-        rule.service == service
-        and fnmatchcase(action, rule.action)
-        and all(map(fnmatchcase, place, patterns))
-    )
+def _matches(rule: Fault, service: str, action: str) -> bool:
+    return rule.service == service and fnmatchcase(action, rule.action)

@@ -75,6 +75,12 @@ class Functions:
         """Run one event without waiting; tried three times unless the function says otherwise."""
         self._asynchronous.put(Event(name, payload, region))
 
+    def runner(self, access_key: str) -> Environment | None:
+        """The environment whose process has this access key: no two have the same."""
+        with self._lock:
+            groups = (*self._idle.values(), *self._busy.values())
+            return next((e for group in groups for e in group if e.access_key == access_key), None)
+
     def pids(self, name: str) -> list[int]:
         """The processes of a function's environments."""
         with self._lock:
@@ -178,6 +184,7 @@ class Functions:
             root=self._unpacked(function.code_bytes),
             command=tuple(command(sys.executable, function.handler)),
             environment=tuple(self._variables(function, region).items()),
+            credentials=partial(self._role_keys, function.role, name),
             timeout_seconds=float(function.timeout),
             log=self._state / "logs" / "functions" / f"{name}.log",
         )
@@ -216,7 +223,6 @@ class Functions:
             "AWS_LAMBDA_INITIALIZATION_TYPE": "on-demand",
             "AWS_LAMBDA_LOG_GROUP_NAME": f"/aws/lambda/{name}",
             "AWS_EXECUTION_ENV": f"AWS_Lambda_python{version}",
-            **self._role_keys(function.role, name),
             **{key: str(value) for key, value in (function.environment_vars or {}).items()},
         }
 

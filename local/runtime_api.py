@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from typing import TYPE_CHECKING, Any, BinaryIO
 from uuid import uuid4
@@ -42,7 +42,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Program:
-    """What an environment runs; two that are equal may stand for one another."""
+    """What an environment runs; two that are equal may stand for one another.
+
+    `credentials` opens a session of the function's role: each process has one of its own.
+    """
 
     name: str
     arn: str
@@ -51,6 +54,7 @@ class Program:
     environment: tuple[tuple[str, str], ...]
     timeout_seconds: float
     log: Path
+    credentials: Callable[[], Mapping[str, str]] = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -69,6 +73,7 @@ class Environment:
     ) -> None:
         self.program = program
         self.last_used = 0.0  # its owner's note, of a steady clock
+        self.access_key = ""  # of the process that is there, or was there last
         self._place = place
         self._spawn = spawn
         self._ready = threading.Event()
@@ -116,6 +121,13 @@ class Environment:
             if answered == request_id:
                 return result
 
+    def crash(self) -> None:
+        """Kill the process in the middle of its work; whoever waits in `invoke` finds it dead."""
+        process = self._process
+        if process is not None:
+            process.kill()
+            process.wait()
+
     def kill(self) -> None:
         """End the process, hard; the environment starts another when it is next used."""
         process, self._process = self._process, None
@@ -145,7 +157,9 @@ class Environment:
         self.kill()
         self._ready.clear()
         host, port = self._server.server_address[:2]
-        environment = dict(self.program.environment)
+        credentials = self.program.credentials()
+        self.access_key = credentials["AWS_ACCESS_KEY_ID"]
+        environment = {**dict(self.program.environment), **credentials}
         environment["AWS_LAMBDA_RUNTIME_API"] = f"{host!s}:{port}"
         with self._log() as log:
             self._process = self._spawn(

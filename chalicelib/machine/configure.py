@@ -51,6 +51,14 @@ def retire_seconds(configuration: Configuration, booted_at: int) -> int:
     return max(0, min(configuration.retire_seconds, (configuration.lease_end - booted_at) // 10))
 
 
+def update_seconds(configuration: Configuration) -> int:
+    """How often the slots tell the collector of themselves: a restarted one knows nothing.
+
+    HTCondor's own five minutes, or less where the machine would count as refused before.
+    """
+    return max(10, min(300, configuration.unjoined_limit_seconds // 3))
+
+
 def render(configuration: Configuration, facts: Facts) -> list[File]:
     """Every file of the machine's HTCondor; raises `BadConfiguration` for one that cannot be."""
     files = [
@@ -192,6 +200,7 @@ def condor(configuration: Configuration, instance: str, more: dict[str, str]) ->
         "PREEMPT = False",
         f"MachineMaxVacateTime = {configuration.vacate_seconds}",
         "RunBenchmarks = False",
+        f"UPDATE_INTERVAL = {update_seconds(configuration)}",
     ]
 
 

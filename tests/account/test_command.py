@@ -63,11 +63,22 @@ def test_it_comes_up_says_so_and_goes_down(state: Path) -> None:
 
 
 def test_without_it_commands_say_what_to_do(state: Path) -> None:
-    for command in (["env"], ["run", "true"], ["tick"]):
+    for command in (["env"], ["run", "true"], ["tick"], ["fault"]):
         answer = local(state, *command)
         assert answer.returncode == 1
         assert answer.stdout == ""
         assert "python -m local up" in answer.stderr
+
+
+def test_kills_are_set_shown_and_taken_away(state: Path) -> None:
+    local(state, "up", "--detach", "--no-hosts")
+    assert local(state, "fault").stdout == "No fault is set.\n"
+    words = ("--kill", "after", "ec2:RunInstances", "--skip", "1", "--function", "*-sweep")
+    told = "kill *-sweep after ec2:RunInstances (0 of 1 done, 1 to pass first)\n"
+    assert local(state, "fault", *words).stdout == told
+    assert local(state, "fault").stdout == told
+    assert local(state, "fault", "--clear").stdout == "No fault is set.\n"
+    assert local(state, "fault", "--kill", "during", "ec2:RunInstances").returncode == 2
 
 
 def test_keys_are_for_their_owner_alone(state: Path) -> None:

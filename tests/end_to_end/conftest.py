@@ -63,7 +63,10 @@ def _set_up(stage: Stage) -> None:
     stage.note("no checkout", stage.admin("annex-client", "setup"))
     account.admin.type("chalice deploy")
     tutorial.set_up(
-        account, "dead_man_margin_seconds=60", f"unjoined_limit_seconds={UNJOINED_SECONDS}"
+        account,
+        "dead_man_margin_seconds=60",
+        "vacate_seconds=1",
+        f"unjoined_limit_seconds={UNJOINED_SECONDS}",
     )
     account.admin.type("python -m local tick")
     tutorial.check_setup(account)
@@ -71,7 +74,7 @@ def _set_up(stage: Stage) -> None:
     tutorial.give_keys(account, account.other, "other-user")
     # These take their time, and are looked at later.
     stage.note("tutorial", stage.run("bash", "-c", TUTORIAL_LINE, stdin="yes\n"))
-    for user, name in (("alice", "Renewed"), ("bob", "Refused")):
+    for user, name in (("alice", "Renewed"), ("alice", "Lasting"), ("bob", "Refused")):
         words = ("start", name, "--duration", "0.5", "--ami-id", BAKED, "--yes")
         stage.note(name, stage.annex(*words, user=user))
 

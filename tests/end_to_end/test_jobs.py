@@ -26,9 +26,9 @@ should_transfer_files = yes
 request_cpus = 1
 request_memory = 64
 request_disk = 10M
-requirements = TARGET.AnnexName =?= "{annex}"
+requirements = TARGET.AnnexName =?= "{annex}"{where}
 {more}
-queue
+queue {count}
 """
 # What a job could reach of the machine: the metadata service, the token, the configuration.
 _PROBE = """\
@@ -52,8 +52,10 @@ def submit(
     arguments: str = "600",
     more: str = "+MayUseAWS = True",
     user: str = "alice",
+    where: str = "",
+    count: int = 1,
 ) -> str:
-    """Submit a job for one annex; its id."""
+    """Submit a job for one annex, or several; its cluster's id."""
     transfer = "false" if executable.startswith("/") else "true"
     text = _JOB.format(
         executable=executable,
@@ -62,6 +64,8 @@ def submit(
         name=name,
         annex=annex,
         more=more,
+        where=where,
+        count=count,
     )
     done = stage.run("condor_submit", "-terse", user=user, stdin=text)
     assert done.status == 0, done.err
@@ -198,13 +202,16 @@ def test_another_user_can_neither_switch_it_off_nor_end_nor_renew_it(stage: Stag
     assert set(lease) == {"alice@pool.example"}
 
 
-def test_its_owner_switches_it_off_as_in_the_tutorial(stage: Stage) -> None:
+def test_its_owner_switches_it_off_as_in_the_tutorial(stage: Stage, queue: None) -> None:
     stage.joined(TUTORIAL_ANNEX)
+    job = submit(stage, TUTORIAL_ANNEX, "switched-off")
+    wait_for(lambda: status(stage, job) == "2", "the job running", 60)
     done = stage.run("condor_off", "-annex", TUTORIAL_ANNEX)
     assert 'Sent "Kill-Daemon" command for "master"' in done.out, done.err
+    wait_for(lambda: not stage.slots(TUTORIAL_ANNEX), "the slots' end", 15)
+    wait_for(lambda: status(stage, job) == "1", "the job idle again", 15)
     ended = wait_for(
         lambda: stage.view(TUTORIAL_ANNEX)["state"] == "terminated", "the annex's end", 60
     )
     assert ended
     assert "HTCondor was shut down" in stage.view(TUTORIAL_ANNEX)["reason"]
-    wait_for(lambda: not stage.slots(TUTORIAL_ANNEX), "the slots' end", 15)

@@ -92,6 +92,15 @@ def test_annex_whose_machines_all_ended_is_ended_with_their_last_words(world: Wo
     assert told(world.show())["reason"] == "its last machine has ended: idle for 15 minutes"
 
 
+def test_machine_that_ended_without_a_report_is_said_to_have_left_none(world: World) -> None:
+    world.start(count=1)
+    (only,) = world.running()
+    world.sweep()
+    world.compute.become(only, InstanceState.TERMINATED)
+    world.sweep()
+    assert "it left no report: its user data broke off" in str(told(world.show())["reason"])
+
+
 def test_machine_not_shown_yet_is_not_taken_for_gone(world: World) -> None:
     world.compute.visible_after = timedelta(minutes=3)
     world.start()

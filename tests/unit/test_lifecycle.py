@@ -222,6 +222,14 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("ending annex is not finished unseen", transitions.with_ended(ENDING, BOTH), None, LATER, []),
     ("ending annex waits for an unanswered call",
      transitions.begin_ending(tried(annex()), "x"), [], LATER, []),
+    ("ending annex does not wait for the answer to a call whose machines are all known",
+     transitions.with_ended(
+         transitions.begin_ending(
+             transitions.with_machines(tried(annex()), "annex-1-1-0", {ONE: 1, TWO: 1}), "x"
+         ),
+         BOTH,
+     ),
+     [machine(ONE, GONE), machine(TWO, GONE)], LATER, [Finish()]),
     ("ending annex does not wait for ever",
      transitions.begin_ending(tried(annex()), "x"), [], lifecycle.UNSETTLED_GRACE, [Finish()]),
     ("ending annex waits for a configuration that may still be written",

@@ -93,6 +93,13 @@ def test_a_short_lease_retires_for_a_tenth_of_it() -> None:
     assert not starts(ALICE, at=BOOT + 270, lease_end=BOOT + 300)
 
 
+@pytest.mark.parametrize(("limit", "interval"), [(86400, 300), (900, 300), (60, 20), (1, 10)])
+def test_after_a_collector_s_restart_a_machine_is_back_before_it_counts_as_refused(
+    limit: int, interval: int
+) -> None:
+    assert macros(unjoined_limit_seconds=limit)["UPDATE_INTERVAL"] == str(interval)
+
+
 def test_the_lease_is_read_after_the_users_files_and_they_after_ours() -> None:
     names = [name for name in files(config_files={"zz.config": "A = 1"}) if "config.d" in name]
     assert sorted(names) == [BASE, "/etc/condor/config.d/60-annex-user-zz.config", LEASE]
