@@ -291,7 +291,7 @@ def main(arguments: list[str]) -> int:
     """Soak and tell; returns 1 unless the three are nought."""
     parser = argparse.ArgumentParser(prog="python -m bench.soak")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))  # noqa: S311
-    parser.add_argument("--days", type=float, default=3)
+    parser.add_argument("--days", type=float, default=7)
     options = parser.parse_args(arguments)
     print(f"python -m bench.soak --seed {options.seed} --days {options.days:g}", flush=True)
     began = time.monotonic()
