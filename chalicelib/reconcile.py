@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 
 from . import transitions
 from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
+from .last_words import why_ending
 from .lifecycle import (
     Action,
     Adopt,
@@ -59,15 +60,21 @@ class Reconciler:
     journal: Journal
 
     def run(
-        self, annex: Annex, seen: Sequence[Instance] | None, deadline: datetime | None = None
+        self,
+        annex: Annex,
+        seen: Sequence[Instance] | None,
+        deadline: datetime | None = None,
+        *,
+        launches: bool = True,
     ) -> Result:
-        """Do what is to be done now. After `deadline` no further launch is begun.
+        """Do what is to be done now. After `deadline`, or without `launches`, none is begun.
 
         Args:
             annex: the record as read; the newest is read again whenever a write loses.
             seen: EC2's machines of this annex, read before the record was; None if it could not
                 be asked.
             deadline: when whoever asked must have an answer.
+            launches: whether EC2 may be asked for machines.
         """
         result = Result(annex)
         done: set[Action] = set()
@@ -76,7 +83,8 @@ class Reconciler:
             action = next((a for a in plan(result.annex, seen, now) if a not in done), None)
             if action is None:
                 return result
-            if isinstance(action, Try | Call) and deadline is not None and now >= deadline:
+            too_late = deadline is not None and now >= deadline
+            if isinstance(action, Try | Call) and (too_late or not launches):
                 return result
             done.add(action)
             try:
@@ -171,11 +179,9 @@ class Reconciler:
     def _begin_ending(self, annex: Annex, reason: str, seen: Sequence[Instance] | None) -> Annex:
         decision = BeginEnding(reason)
         if annex.started and not annex.living:
-            # What the machine said last is the best word on why; EC2 knows only that it is gone.
-            last = annex.started[-1]
-            report = self.reports.read([last]).get(last)
-            if report is not None and report.reason:
-                reason = f"{reason}: {report.reason}"
+            last = annex.ended[-1]
+            why = why_ending(annex, last, self.reports.read([last]).get(last))
+            reason = f"{reason}: {why}" if why else reason
 
         def still_due(newest: Annex) -> Annex:
             # A renewal or a grow that was saved in between, and acknowledged, wins.

@@ -10,7 +10,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 import msgspec
 from msgspec import Meta, Struct
@@ -55,6 +55,8 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     `duration_seconds` and `idle_seconds` may be left out only when growing: the annex's lease and
     idle time stay as they are. `user_data` is base64. `token` and `admin` are secrets.
+    `on_rebalance` says whether a spot machine takes new jobs once EC2 recommends to rebalance; it
+    is set for the whole annex, when it is started.
     """
 
     request_id: RequestId
@@ -79,6 +81,7 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     pool: Pool
     token: Annotated[str, Meta(min_length=1, max_length=8192)]
     admin: AdminKey | None = None
+    on_rebalance: Literal["record", "retire"] = "record"
     grow: bool = False
     dry_run: bool = False
 
@@ -101,7 +104,8 @@ class RenewRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class InstanceView(Struct, frozen=True, kw_only=True):
     """One machine as EC2 has it; `reason` is why it does not work, or empty.
 
-    `phase` is the machine's own last report: see Reports in docs/architecture.md.
+    `phase` is the machine's own last report: see Reports in docs/architecture.md. `reclaim_at` is
+    when EC2 takes a spot machine back and `rebalance_at` when it warned that it may; else empty.
     """
 
     instance_id: str
@@ -113,6 +117,8 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     private_dns_name: str = ""
     phase: str = ""
     reason: str = ""
+    reclaim_at: str = ""
+    rebalance_at: str = ""
 
 
 class AnnexView(Struct, frozen=True, kw_only=True):

@@ -102,6 +102,7 @@ def start_options(parsed: argparse.Namespace) -> Any:  # noqa: ANN401 - StartOpt
         else None,
         idle_seconds=seconds(parsed.idle, "The idle time") if parsed.idle is not None else None,
         retire_seconds=inputs.retire_seconds(parsed.retire) if parsed.retire is not None else None,
+        on_rebalance=parsed.on_rebalance,
         instance_types=tuple(
             inputs.instance_types(parsed.instance_type) if parsed.instance_type is not None else ()
         ),

@@ -20,6 +20,8 @@ class Instance:
     private_dns_name: str = ""
     phase: str = ""
     reason: str = ""
+    reclaim_at: str = ""  # when EC2 takes a spot machine back
+    rebalance_at: str = ""  # when EC2 warned that it may
 
 
 @dataclass(frozen=True)
