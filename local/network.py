@@ -109,8 +109,8 @@ class Network:
         ]
         for bridge, cidr in _CIDRS.items():
             first = ip_network(cidr)[1]
-            # A bridge without an address of its own takes its ports' lowest one. When that port comes
-            # or goes every other host keeps sending to the old one until its ARP entry expires.
+            # A bridge without an address of its own takes its ports' lowest one: when that port
+            # comes or goes, the others send to the wrong one until their ARP entries expire.
             lines += [
                 f"link add {bridge} address {mac_address(str(first))} type bridge",
                 f"address add {first}/{ip_network(cidr).prefixlen} dev {bridge}",
