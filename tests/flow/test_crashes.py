@@ -16,6 +16,8 @@ import pytest
 
 from chalicelib import ports
 from chalicelib.errors import AwsUnavailable
+from chalicelib.interruption import RECLAIM
+from chalicelib.iso import iso
 from chalicelib.model import AnnexState, InstanceState
 from tests.fakes.faults import Crash
 from tests.fakes.world import World
@@ -140,6 +142,23 @@ def event(world: World, only: Any) -> Any:
     return world.services.interruption.state_changed(only, "terminated")
 
 
+def spot_machine(world: World) -> Any:
+    with_annex(world)
+    return world.running()[0]
+
+
+def reclaim(world: World, machine: Any) -> Any:
+    """EC2's notice; the service that brings it repeats it until it was heard."""
+    at = iso(world.clock.now())
+    return world.services.interruption.heard(RECLAIM, at, {"instance-id": machine})
+
+
+def reclaimed(world: World) -> Any:
+    only = last_machine_ended(world)
+    reclaim(world, only)
+    return only
+
+
 def show(world: World, _: Any) -> Any:
     return world.show()
 
@@ -158,6 +177,8 @@ SCENARIOS = (
     Scenario("sweep over orphans", orphaned, sweep, (0, 0), repeats=False),
     Scenario("sweep over a forgotten machine", forgotten, sweep, (1, 1), repeats=False),
     Scenario("event of the last machine", last_machine_ended, event, (0, 0), repeats=False),
+    Scenario("notice to a machine", spot_machine, reclaim, (2, 2)),
+    Scenario("event of the last machine, reclaimed", reclaimed, event, (0, 0), repeats=False),
 )
 DEATHS: tuple[BaseException, ...] = (
     Crash("killed"),
@@ -228,6 +249,7 @@ def test_every_crash_is_repaired_by_two_sweeps(scenario: Scenario) -> None:
                 try:
                     check_promises(world)
                     _check_machines(scenario, world, repeat=repeat)
+                    _check_words(scenario, world, repeat=repeat)
                     _check_end(world)
                 except AssertionError as broken:
                     raise AssertionError(f"{where}: {broken}") from broken
@@ -243,6 +265,14 @@ def _check_machines(scenario: Scenario, world: World, *, repeat: bool) -> None:
         whole = scenario.machines[1]
         world_before = {"start": 0, "grow": 2, "grow over two zones": 2, "stop": 2}[scenario.name]
         assert running in (world_before, whole), f"{running} machines run"
+
+
+def _check_words(scenario: Scenario, world: World, *, repeat: bool) -> None:
+    """A notice that was heard is in the ledger once, and says why the annex ended."""
+    if scenario.act is reclaim and repeat:
+        assert len(world.annex().notices) == 1
+    if scenario.before is reclaimed:
+        assert "reclaimed by EC2" in world.annex().reason
 
 
 def _check_end(world: World) -> None:

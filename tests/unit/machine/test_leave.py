@@ -69,10 +69,10 @@ def test_a_reclaimed_machine_tells_jobs_and_status_each_in_their_words(tmp_path:
     assert b'"ending", "reason": "reclaimed by EC2 at 2027-01-15T08:02:00Z"' in put.bodies[0]
 
 
-def test_a_slow_report_takes_its_time_from_the_jobs_and_not_from_the_end() -> None:
+def test_a_slow_report_takes_its_time_from_the_jobs_and_not_from_the_end(tmp_path: Path) -> None:
     run, eyes, clock = Commands(), Looks(), Clock()
     eyes.running = 1
-    slow = Reporter(INSTANCE, lambda _: clock.sleep(7), clock, "/nonexistent")
+    slow = Reporter(INSTANCE, lambda _: clock.sleep(7), clock, str(tmp_path))
     leave(WHY, 30, run, slow, eyes, now=clock, sleep=clock.sleep)
     assert 30 <= clock.now - 1_800_000_000 < 31
 
