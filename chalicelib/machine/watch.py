@@ -71,7 +71,8 @@ class Watcher:
             seen = self._see(configuration)
             decision = self._judge(configuration, seen)
             if decision.leave and decision.reclaim_at is None:
-                # A renewal may have come since the last poll: it holds until the very end.
+                # A renewal may have come since the last poll: it holds until the very end. EC2 does
+                # not wait for one, and S3 may be slow.
                 configuration = self._poll(configuration)
                 decision = self._judge(configuration, seen)
             if decision.leave:
