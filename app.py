@@ -8,7 +8,7 @@ from chalice import Chalice, IAMAuthorizer, Response
 from chalice.app import CloudWatchEvent, Rate
 
 from chalicelib.api import Api, HttpRequest
-from chalicelib.model import InstanceId
+from chalicelib.interruption import KINDS
 from chalicelib.wiring import journal, services
 
 app = Chalice(app_name="htcondor-annex")
@@ -59,11 +59,11 @@ def sweep(event: CloudWatchEvent) -> dict[str, Any]:
     return {"problems": list(state.problems), "resume_after": state.resume_after}
 
 
-@app.on_cw_event({"source": ["aws.ec2"], "detail-type": ["EC2 Instance State-change Notification"]})
+@app.on_cw_event({"source": ["aws.ec2"], "detail-type": [*KINDS]})
 def interruption(event: CloudWatchEvent) -> dict[str, bool]:
     """Hear what EC2 says of single machines."""
     with journal().about(request_id=event.context.aws_request_id):
-        ours = services(event.context.invoked_function_arn).interruption.state_changed(
-            InstanceId(event.detail["instance-id"]), event.detail["state"]
+        ours = services(event.context.invoked_function_arn).interruption.heard(
+            event.detail_type, event.time, event.detail
         )
     return {"ours": ours}

@@ -43,6 +43,8 @@ def check_start(request: StartRequest, settings: Settings) -> None:
     """
     if not request.grow and (request.duration_seconds is None or request.idle_seconds is None):
         raise BadRequest("duration_seconds and idle_seconds are needed to start an annex.")
+    if request.grow and request.on_rebalance != "record":
+        raise BadRequest("on_rebalance is set when an annex is started, and cannot be changed.")
     if request.duration_seconds is not None:
         check_lease(request.duration_seconds, settings)
         if (request.idle_seconds or 0) > request.duration_seconds:

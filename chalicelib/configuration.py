@@ -35,3 +35,4 @@ class Configuration:
     token: str = field(repr=False)
     admin: dict[str, str] | None = field(repr=False)
     ending: bool = False
+    on_rebalance: str = "record"

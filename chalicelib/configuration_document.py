@@ -30,6 +30,7 @@ def _document(configuration: Configuration) -> dict[str, Any]:
         "dead_man_margin_seconds": configuration.dead_man_margin_seconds,
         "unjoined_limit_seconds": configuration.unjoined_limit_seconds,
         "ending": configuration.ending,
+        "on_rebalance": configuration.on_rebalance,
         "identity": configuration.identity,
         "owners": list(configuration.owners),
         "any_owner": configuration.any_owner,
@@ -71,6 +72,7 @@ def _from_document(document: dict[str, Any]) -> Configuration:
         dead_man_margin_seconds=int(document["dead_man_margin_seconds"]),
         unjoined_limit_seconds=int(document["unjoined_limit_seconds"]),
         ending=bool(document["ending"]),
+        on_rebalance=document.get("on_rebalance", "record"),  # objects of before do not say
         identity=document["identity"],
         owners=tuple(document["owners"]),
         any_owner=bool(document["any_owner"]),

@@ -35,6 +35,7 @@ def first_configuration(
         access_points=request.pool.access_points,
         config_files=request.config_files,
         program=program,
+        on_rebalance=request.on_rebalance,
         token=request.token,
         admin=None
         if admin is None

@@ -3,39 +3,81 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from datetime import timedelta
+from typing import TYPE_CHECKING, Any
+
+from . import transitions
+from .iso import moment
+from .model import InstanceId, Notice, NoticeKind
 
 if TYPE_CHECKING:
-    from .model import InstanceId
+    from collections.abc import Mapping
+
+    from .model import AnnexId
     from .ports import Compute, Journal, Ledger
     from .reconcile import Reconciler
+
+STATE_CHANGED = "EC2 Instance State-change Notification"
+RECLAIM = "EC2 Spot Instance Interruption Warning"
+REBALANCE = "EC2 Instance Rebalance Recommendation"
+KINDS = (STATE_CHANGED, RECLAIM, REBALANCE)
+# EC2 User Guide, 'Spot Instance interruption notices': the warning comes two minutes before. The
+# event does not repeat the time that the machine's metadata service tells.
+WARNED_BEFORE = timedelta(minutes=2)
 
 
 @dataclass(frozen=True)
 class Interruption:
-    """Brings the annex of a machine that changed its state up to date."""
+    """Brings the annex of a machine that EC2 tells of up to date."""
 
     ledger: Ledger
     compute: Compute
     reconciler: Reconciler
     journal: Journal
 
-    def state_changed(self, instance_id: InstanceId, state: str) -> bool:
-        """EC2 says that a machine has a new state; returns whether it was one of ours.
+    def heard(self, kind: str, at: str, detail: Mapping[str, Any]) -> bool:
+        """Hear an event of one of `KINDS`; returns whether it was of a machine of ours.
 
         EC2 tells of every machine in the account. Those without our tags are nobody's business.
         """
-        instance = self.compute.instance(instance_id)
-        if instance is None or instance.annex_id is None:
+        instance_id = InstanceId(detail["instance-id"])
+        if kind == RECLAIM:
+            gone_at = moment(at) + WARNED_BEFORE
+            return self.announced(Notice(instance_id, NoticeKind.RECLAIM, gone_at))
+        if kind == REBALANCE:
+            return self.announced(Notice(instance_id, NoticeKind.REBALANCE, moment(at)))
+        return self.state_changed(instance_id, detail["state"])
+
+    def state_changed(self, instance_id: InstanceId, state: str) -> bool:
+        """EC2 says that a machine has a new state; returns whether it was one of ours."""
+        annex_id = self._annex_of(instance_id)
+        if annex_id is None:
             return False
-        self.journal.fact(
-            "machine changed", annex_id=instance.annex_id, instance=instance_id, state=state
-        )
-        seen = self.compute.instances(instance.annex_id)
-        annex = self.ledger.get(instance.annex_id)
+        self.journal.fact("machine changed", annex_id=annex_id, instance=instance_id, state=state)
+        seen = self.compute.instances(annex_id)
+        annex = self.ledger.get(annex_id)
         if annex is None:
             return False  # the sweep judges orphans, with all it needs to do so
         # No launch is begun: its request is trying place after place just now, and the first
         # machine's event would take the turn from it, so that it could not say how it went.
-        self.reconciler.run(annex, seen, deadline=self.reconciler.clock.now())
+        self.reconciler.run(annex, seen, launches=False)
         return True
+
+    def announced(self, notice: Notice) -> bool:
+        """EC2 takes a spot machine back, or may soon; returns whether it was one of ours.
+
+        Only recorded: the machine hears it, too, and leaves by itself. Nothing is replaced.
+        """
+        annex_id = self._annex_of(notice.instance_id)
+        annex = None if annex_id is None else self.ledger.get(annex_id)
+        if annex is None:
+            return False
+        self.journal.fact(
+            "machine announced", annex_id=annex_id, instance=notice.instance_id, kind=notice.kind
+        )
+        self.reconciler.change(annex, lambda a: transitions.with_notice(a, notice))
+        return True
+
+    def _annex_of(self, instance_id: InstanceId) -> AnnexId | None:
+        instance = self.compute.instance(instance_id)
+        return None if instance is None else instance.annex_id

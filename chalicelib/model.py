@@ -253,13 +253,30 @@ class Launch:
         return next((attempt for attempt in self.attempts if not attempt.settled), None)
 
 
+class NoticeKind(StrEnum):
+    """What EC2 announces of a spot machine."""
+
+    RECLAIM = "reclaim"  # it takes the machine back
+    REBALANCE = "rebalance"  # it may soon: the machine is at an elevated risk
+
+
+@dataclass(frozen=True, slots=True)
+class Notice:
+    """What EC2 has announced of one machine; `at` is when the thing happens, or was said."""
+
+    instance_id: InstanceId
+    kind: NoticeKind
+    at: datetime
+
+
 @dataclass(frozen=True, slots=True)
 class Annex:
     """An annex's record.
 
     `generation` rises with every change the machines must hear of, `written_generation` is the one
     in the configuration object (0: never written). `ended` are machines known to be gone.
-    `version` is the ledger's: a save is refused when the record has moved on.
+    `version` is the ledger's: a save is refused when the record has moved on. `notices` are words
+    for status: nothing is done for them.
     """
 
     annex_id: AnnexId
@@ -279,6 +296,7 @@ class Annex:
     reason: str = ""
     terminated_at: datetime | None = None
     version: int = 0
+    notices: tuple[Notice, ...] = ()
 
     @property
     def attempts(self) -> tuple[Attempt, ...]:
@@ -335,6 +353,11 @@ class Annex:
     def launch_of(self, request_id: RequestId) -> Launch | None:
         """The launch a request made, if it made one."""
         return next((one for one in self.launches if one.request_id == request_id), None)
+
+    def notice_of(self, instance_id: InstanceId, kind: NoticeKind) -> Notice | None:
+        """What EC2 has announced of a machine, if it has."""
+        mine = (one for one in self.notices if one.instance_id == instance_id)
+        return next((one for one in mine if one.kind is kind), None)
 
     def is_over(self, now: datetime) -> bool:
         """Whether the lease has ended; a lease ends at its instant, not after it."""

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from . import transitions
 from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
+from .last_words import SILENT, why_ending
 from .lifecycle import (
     UNSETTLED_GRACE,
     Action,
@@ -46,8 +47,6 @@ _RENEWALS_ARE_SAVED = timedelta(seconds=30)
 _RECORDS_ARE_OLD = timedelta(seconds=180)
 
 _LIVING = (AnnexState.LAUNCHING, AnnexState.ACTIVE)
-# A machine reports as soon as the annex's own part of its user data runs.
-_SILENT = "it left no report: its user data broke off early, or it could not reach S3."
 
 
 @dataclass
@@ -71,15 +70,21 @@ class Reconciler:
     journal: Journal
 
     def run(
-        self, annex: Annex, seen: Sequence[Instance] | None, deadline: datetime | None = None
+        self,
+        annex: Annex,
+        seen: Sequence[Instance] | None,
+        deadline: datetime | None = None,
+        *,
+        launches: bool = True,
     ) -> Result:
-        """Do what is to be done now. After `deadline` no further launch is begun.
+        """Do what is to be done now. After `deadline`, or without `launches`, none is begun.
 
         Args:
             annex: the record as read; the newest is read again whenever a write loses.
             seen: EC2's machines of this annex, read before the record was; None if it could not
                 be asked.
             deadline: when whoever asked must have an answer.
+            launches: whether EC2 may be asked for machines.
         """
         result = Result(annex)
         done: set[Action] = set()
@@ -88,7 +93,8 @@ class Reconciler:
             action = next((a for a in plan(result.annex, seen, now) if a not in done), None)
             if action is None:
                 return result
-            if isinstance(action, Try | Call) and deadline is not None and now >= deadline:
+            too_late = deadline is not None and now >= deadline
+            if isinstance(action, Try | Call) and (too_late or not launches):
                 return result
             done.add(action)
             try:
@@ -183,11 +189,12 @@ class Reconciler:
     def _begin_ending(self, annex: Annex, reason: str, seen: Sequence[Instance] | None) -> Annex:
         decision = BeginEnding(reason)
         if annex.started and not annex.living:
-            # What the machine said last is the best word on why; EC2 knows only that it is gone.
-            last = annex.started[-1]
+            last = annex.ended[-1]
             report = self.reports.read([last]).get(last)
-            said = report.reason if report is not None else "" if annex.legacy else _SILENT
-            reason = f"{reason}: {said}" if said else reason
+            why = why_ending(annex, last, report)
+            if not why and report is None and not annex.legacy:
+                why = SILENT
+            reason = f"{reason}: {why}" if why else reason
 
         def still_due(newest: Annex) -> Annex:
             # A renewal or a grow that was saved in between, and acknowledged, wins.

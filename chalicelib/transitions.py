@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from .model import Ask, InstanceId, Launched
+    from .model import Ask, InstanceId, Launched, Notice
 
 TRANSITIONS: dict[AnnexState, frozenset[AnnexState]] = {
     AnnexState.LAUNCHING: frozenset({AnnexState.ACTIVE, AnnexState.TERMINATING}),
@@ -140,6 +140,13 @@ def close_launch(annex: Annex, number: int, note: str) -> Annex:
 def with_ended(annex: Annex, instance_ids: Iterable[InstanceId]) -> Annex:
     """Machines known to be gone."""
     return replace(annex, ended=tuple(dict.fromkeys((*annex.ended, *instance_ids))))
+
+
+def with_notice(annex: Annex, notice: Notice) -> Annex:
+    """What EC2 has announced of a machine; of a kind, the first one holds."""
+    if annex.notice_of(notice.instance_id, notice.kind) is not None:
+        return annex
+    return replace(annex, notices=(*annex.notices, notice))
 
 
 def with_launch(annex: Annex, launch: Launch) -> Annex:

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 
 from . import wire
 from .iso import iso
+from .last_words import warning, why_ending
 from .launching import notes, requested, unit
-from .model import Annex, AnnexState, InstanceState
+from .model import Annex, AnnexState, InstanceState, NoticeKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -24,7 +25,8 @@ def annex_view(
     shown = {one.instance_id for one in seen}
     units = annex.units
     instances = [
-        instance_view(one, told.get(one.instance_id), units.get(one.instance_id, 1)) for one in seen
+        instance_view(annex, one, told.get(one.instance_id), units.get(one.instance_id, 1))
+        for one in seen
     ]
     instances += [
         wire.InstanceView(
@@ -73,8 +75,10 @@ def annex_summary(annex: Annex, seen: Sequence[Instance]) -> wire.AnnexSummary:
     )
 
 
-def instance_view(instance: Instance, report: Report | None, units: int) -> wire.InstanceView:
-    """One machine: EC2's state, and its own last word."""
+def instance_view(
+    annex: Annex, instance: Instance, report: Report | None, units: int
+) -> wire.InstanceView:
+    """One machine: EC2's state and notices, and its own last word."""
     return wire.InstanceView(
         instance_id=instance.instance_id,
         instance_type=instance.instance_type,
@@ -84,7 +88,9 @@ def instance_view(instance: Instance, report: Report | None, units: int) -> wire
         launched_at=iso(instance.launched_at),
         private_dns_name=instance.private_dns_name,
         phase=report.phase if report else "",
-        reason=_why(instance, report),
+        reason=_why(annex, instance, report),
+        reclaim_at=_told_at(annex, instance, NoticeKind.RECLAIM),
+        rebalance_at=_told_at(annex, instance, NoticeKind.REBALANCE),
         units=units,
     )
 
@@ -103,11 +109,17 @@ def reason(annex: Annex) -> str:
     )
 
 
-def _why(instance: Instance, report: Report | None) -> str:
-    if report is not None and report.reason:
-        return report.reason
+def _why(annex: Annex, instance: Instance, report: Report | None) -> str:
+    why = why_ending(annex, instance.instance_id, report)
+    if why:
+        return why
     if not instance.state.is_endable:
         return instance.state_reason
     if instance.state in (InstanceState.STOPPED, InstanceState.STOPPING):
         return "stopped; it will be ended with the annex"
-    return ""
+    return warning(annex, instance.instance_id)
+
+
+def _told_at(annex: Annex, instance: Instance, kind: NoticeKind) -> str:
+    told = annex.notice_of(instance.instance_id, kind)
+    return "" if told is None else iso(told.at)

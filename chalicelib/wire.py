@@ -69,6 +69,8 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 
     `duration_seconds` and `idle_seconds` may be left out only when growing: the annex's lease and
     idle time stay as they are. `user_data` is base64. `token` and `admin` are secrets.
+    `on_rebalance` says whether a spot machine takes new jobs once EC2 recommends to rebalance; it
+    is set for the whole annex, when it is started.
     """
 
     request_id: RequestId
@@ -100,6 +102,7 @@ class StartRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
     pool: Pool
     token: Annotated[str, Meta(min_length=1, max_length=8192)]
     admin: AdminKey | None = None
+    on_rebalance: Literal["record", "retire"] = "record"
     grow: bool = False
     dry_run: bool = False
 
@@ -122,7 +125,8 @@ class RenewRequest(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True
 class InstanceView(Struct, frozen=True, kw_only=True):
     """One machine as EC2 has it; `reason` is why it does not work, or empty.
 
-    `phase` is the machine's own last report: see Reports in docs/architecture.md.
+    `phase` is the machine's own last report: see Reports in docs/architecture.md. `reclaim_at` is
+    when EC2 takes a spot machine back and `rebalance_at` when it warned that it may; else empty.
     """
 
     instance_id: str
@@ -135,6 +139,8 @@ class InstanceView(Struct, frozen=True, kw_only=True):
     phase: str = ""
     reason: str = ""
     units: int = 1  # slots that it counts for, in an annex of slots
+    reclaim_at: str = ""
+    rebalance_at: str = ""
 
 
 class AnnexView(Struct, frozen=True, kw_only=True):

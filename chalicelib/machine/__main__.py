@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from .bootstrap import Bootstrap, GiveUp
-from .decide import vacate_seconds
+from .decide import Decision, vacate_seconds
 from .leave import leave
 from .machine import Machine, Orders, meet
 from .metadata import Metadata, MetadataError
@@ -42,7 +42,7 @@ def main(arguments: list[str]) -> int:
     except MetadataError as error:
         log(error)
         if time.time() >= given.lease_end:
-            leave("The lease has ended.", 0, run, None, Eyes(run, ""))
+            leave(Decision("ending", "The lease has ended."), 0, run, None, Eyes(run, ""))
         return 1  # systemd tries again; the dead man's timer has the last word
     orders = Orders(machine)
     try:
@@ -69,15 +69,16 @@ def _live(machine: Machine, orders: Orders, *, watch_only: bool) -> None:
             configuration = orders.current
         if configuration is None:
             configuration = Bootstrap(machine, orders, run).run()
-        configuration, reason = Watcher(machine, orders, run, eyes).watch(configuration)
+        configuration, decision = Watcher(machine, orders, run, eyes).watch(configuration)
     except GiveUp as error:
-        reason = str(error)
+        decision = Decision("ending", str(error))
     vacate = 0
     if configuration:
-        vacate = vacate_seconds(configuration, orders.lease_end, time.time())
+        end = min(orders.lease_end, decision.reclaim_at or orders.lease_end)
+        vacate = vacate_seconds(configuration, end, time.time())
     # From here on there is no way back: a second signal changes nothing.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
-    leave(reason, vacate, run, machine.reporter, eyes)
+    leave(decision, vacate, run, machine.reporter, eyes)
 
 
 def _shut_down(_signal: int, _frame: FrameType | None) -> None:

@@ -49,6 +49,7 @@ class Configuration:
     token: str = field(repr=False)
     admin: AdminKey | None = None
     config_files: dict[str, str] = field(default_factory=dict, repr=False)
+    on_rebalance: str = "record"  # or "retire": no new jobs once EC2 recommends to rebalance
 
     @staticmethod
     def parse(body: bytes) -> Configuration:
@@ -92,4 +93,5 @@ def _read(given: dict[str, Any]) -> Configuration:
         token=str(given["token"]),
         admin=AdminKey(admin["key_name"], admin["identity"], admin["key"]) if admin else None,
         config_files=dict(given.get("config_files") or {}),
+        on_rebalance=str(given.get("on_rebalance") or "record"),
     )

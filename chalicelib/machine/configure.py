@@ -59,11 +59,14 @@ def update_seconds(configuration: Configuration) -> int:
     return max(10, min(300, configuration.unjoined_limit_seconds // 3))
 
 
-def render(configuration: Configuration, facts: Facts) -> list[File]:
-    """Every file of the machine's HTCondor; raises `BadConfiguration` for one that cannot be."""
+def render(configuration: Configuration, facts: Facts, *, retired: bool = False) -> list[File]:
+    """Every file of the machine's HTCondor; raises `BadConfiguration` for one that cannot be.
+
+    A `retired` machine begins no job; those that run are not disturbed.
+    """
     files = [
         File(CONFIG_D + BASE, _base(configuration, facts).encode()),
-        File(CONFIG_D + LEASE, _lease(configuration, facts).encode()),
+        File(CONFIG_D + LEASE, _lease(configuration, facts, retired=retired).encode()),
         File("/etc/condor/tokens.d/annex", configuration.token.strip().encode() + b"\n", 0o600),
         # EC2 gives a machine that it ends some seconds: by then HTCondor must have freed its jobs.
         # A master that fails five times in ten minutes will not do better the sixth time.
@@ -204,10 +207,11 @@ def condor(configuration: Configuration, instance: str, more: dict[str, str]) ->
     ]
 
 
-def _lease(configuration: Configuration, facts: Facts) -> str:
-    retire = retire_seconds(configuration, facts.booted_at)
+def _lease(configuration: Configuration, facts: Facts, *, retired: bool) -> str:
+    no_jobs_from = configuration.lease_end - retire_seconds(configuration, facts.booted_at)
+    start = "False" if retired else f"($(START)) && time() < {no_jobs_from}"
     return (
         "# The lease has the last word, whatever START is by now.\n"
         f"{_EXPIRATION} = {configuration.lease_end}\n"
-        f"START = ($(START)) && time() < {configuration.lease_end - retire}\n"
+        f"START = {start}\n"
     )

@@ -11,6 +11,7 @@ from .parameters import format_time
 
 if TYPE_CHECKING:
     from .configuration import Configuration
+    from .notices import Notices
 
 # Longer than this between two looks, and the machine or the program was not there: such a gap is
 # nobody's idle time.
@@ -37,15 +38,26 @@ class Clocks:
 
 @dataclass(frozen=True)
 class Decision:
-    """Leave for `reason` where the phase is `ending`; else stay and say `phase` and `reason`."""
+    """Leave for `reason` where the phase is `ending`; else stay and say `phase` and `reason`.
+
+    `reclaim_at` is when EC2 takes the machine back, a Unix time, where that is the reason.
+    """
 
     phase: str
     reason: str = ""
+    reclaim_at: int | None = None
 
     @property
     def leave(self) -> bool:
         """Whether the machine has to go."""
         return self.phase == "ending"
+
+    @property
+    def drain_reason(self) -> str:
+        """The reason as the owners of the jobs get to see it."""
+        if self.reclaim_at is None:
+            return self.reason
+        return f"EC2 takes this machine back at {format_time(self.reclaim_at)}."
 
 
 def advance(clocks: Clocks, seen: Seen, now: float) -> Clocks:
@@ -95,9 +107,9 @@ def lead_seconds(configuration: Configuration, lease_end: int, booted_at: int) -
     return max(0, min(wanted, (lease_end - booted_at) // 3))
 
 
-def vacate_seconds(configuration: Configuration, lease_end: int, now: float) -> int:
-    """How long jobs may take to vacate: their due, or what the lease leaves them."""
-    left = int(lease_end - now) - LEAVING_SECONDS
+def vacate_seconds(configuration: Configuration, end: int, now: float) -> int:
+    """How long jobs may take to vacate: their due, or what is left until the machine's end."""
+    left = int(end - now) - LEAVING_SECONDS
     return max(0, min(configuration.vacate_seconds, left))
 
 
@@ -105,14 +117,23 @@ def decide(
     configuration: Configuration, lease_end: int, booted_at: int, clocks: Clocks, seen: Seen
 ) -> Decision:
     """What to do, judged in the order of what must not wait."""
+    reclaim_at = seen.notices.reclaim_at
+    if reclaim_at is not None:
+        return Decision("ending", f"reclaimed by EC2 at {format_time(reclaim_at)}", reclaim_at)
     reason = _why_leave(configuration, lease_end, booted_at, clocks, seen)
     if reason:
         return Decision("ending", reason)
-    until = format_time(lease_end)
+    warning = _warning(seen.notices)
     if clocks.looked_at >= lease_end - retire_seconds(configuration, booted_at):
-        return Decision("retiring", f"The lease ends at {until}: no new jobs.")
+        return Decision("retiring", f"The lease ends at {format_time(lease_end)}: no new jobs.")
+    if takes_no_jobs(configuration, seen.notices):
+        return Decision("retiring", f"{warning}: no new jobs.")
+    return _stay(configuration, clocks, warning)
+
+
+def _stay(configuration: Configuration, clocks: Clocks, warning: str) -> Decision:
     if clocks.joined:
-        return Decision("joined")
+        return Decision("joined", warning)
     if not clocks.collector:
         return Decision(
             "configured", f"{configuration.collector_host} cannot be reached or does not answer."
@@ -120,6 +141,17 @@ def decide(
     if clocks.joined_once:
         return Decision("configured", "It is not in the collector any more.")
     return Decision("configured")
+
+
+def takes_no_jobs(configuration: Configuration, notices: Notices) -> bool:
+    """Whether EC2's recommendation to rebalance is to keep new jobs away."""
+    return configuration.on_rebalance == "retire" and notices.rebalance_at is not None
+
+
+def _warning(notices: Notices) -> str:
+    if notices.rebalance_at is None:
+        return ""
+    return f"EC2 may take it back soon (its warning of {format_time(notices.rebalance_at)})"
 
 
 def _why_leave(
@@ -133,6 +165,10 @@ def _why_leave(
         ((clocks.ended or 0) >= ENDED_SECONDS, "HTCondor was shut down."),
         (seen.condor is Condor.FAILED, "HTCondor failed and could not be restarted."),
         (clocks.idle >= configuration.idle_seconds, f"It had no job for {clocks.idle:.0f} s."),
+        (
+            takes_no_jobs(configuration, seen.notices) and clocks.idle > 0,
+            f"{_warning(seen.notices)}, and it has no job left.",
+        ),
         (
             clocks.unjoined >= limit,
             f"It was refused: {host} can be reached, but has not shown it for {limit} s.",

@@ -14,6 +14,7 @@ from .deadman import power_off
 from .shell import Run, log
 
 if TYPE_CHECKING:
+    from .decide import Decision
     from .observe import Eyes
     from .report import Reporter
 
@@ -23,7 +24,7 @@ AS_ROOT = {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"}
 
 
 def leave(
-    reason: str,
+    decision: Decision,
     vacate_seconds: int,
     run: Run,
     reporter: Reporter | None,
@@ -32,12 +33,17 @@ def leave(
     now: Callable[[], float] = time.monotonic,
     sleep: Callable[[float], None] = time.sleep,
 ) -> None:
-    """End this machine; each step has its limit of time, and none can keep the last from coming."""
+    """End this machine; each step has its limit of time, and none can keep the last from coming.
+
+    HTCondor is stopped `vacate_seconds` from now, whatever its jobs do, or once they are gone.
+    """
+    stop_at = now() + vacate_seconds
+    reason = decision.reason
     steps: tuple[tuple[float, Callable[[], object]], ...] = (
-        (8, lambda: reporter.say("ending", reason) if reporter else log(reason)),
+        (8, lambda: reporter.say(decision.phase, reason) if reporter else log(reason)),
         (
             vacate_seconds + 15,
-            lambda: _drain(reason, vacate_seconds, run, eyes, now=now, sleep=sleep),
+            lambda: _drain(decision.drain_reason, stop_at, run, eyes, now=now, sleep=sleep),
         ),
         # SIGQUIT, by HTCondor's own unit: a fast shutdown. Jobs left over are idle again at once.
         (30, lambda: run(["systemctl", "stop", "condor.service"], 25)),
@@ -66,22 +72,21 @@ def _within(seconds: float, step: Callable[[], object]) -> None:
 
 def _drain(
     reason: str,
-    vacate_seconds: int,
+    stop_at: float,
     run: Run,
     eyes: Eyes,
     *,
     now: Callable[[], float],
     sleep: Callable[[float], None],
 ) -> None:
-    """Ask the jobs to go, and no new ones to come, for `vacate_seconds` at most."""
-    if vacate_seconds <= 0 or not eyes.jobs():
+    """Ask the jobs to go, and no new ones to come, until `stop_at` at most."""
+    if now() >= stop_at or not eyes.jobs():
         return
-    end = now() + vacate_seconds
     # By address: by name, it would ask the collector, which may be why the machine leaves.
     address = eyes.startd_address()
     done = run(["condor_drain", "-quick", "-reason", reason, address], 10, AS_ROOT)
     if not done.ok:
         log("condor_drain: " + done.last_line)
         return
-    while eyes.jobs() and now() < end:
+    while eyes.jobs() and now() < stop_at:
         sleep(0.2)

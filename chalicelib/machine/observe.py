@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from .notices import Notices
 from .reach import Connect, connect, unreachable
 
 if TYPE_CHECKING:
@@ -38,6 +39,7 @@ class Seen:
     last_job_trace: float  # Unix time of the newest starter log, 0 where there is none
     collector: bool | None = None
     joined: bool | None = None
+    notices: Notices = field(default_factory=Notices)
 
 
 class Eyes:

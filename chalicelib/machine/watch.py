@@ -13,9 +13,10 @@ from .bootstrap import GiveUp, set_up
 from .configuration import BadConfiguration, Configuration
 from .configure import render
 from .deadman import arm
-from .decide import Clocks, Decision, advance, decide
+from .decide import Clocks, Decision, advance, decide, takes_no_jobs
 from .files import File, write
 from .leave import AS_ROOT
+from .notices import Ears
 from .observe import Condor, Eyes, Seen
 from .paths import CLOCKS, JOINED
 from .shell import Run, log
@@ -49,6 +50,8 @@ class Watcher:
         self._orders = orders
         self._run = run
         self._eyes = eyes
+        self._ears = Ears(machine.metadata, machine.facts)
+        self._retired = False
         self._now = now
         self._sleep = sleep
         self._lease_armed = 0
@@ -56,8 +59,8 @@ class Watcher:
         self._ask_at = 0.0
         self._clocks = self._kept()
 
-    def watch(self, configuration: Configuration) -> tuple[Configuration, str]:
-        """The configuration in force at the end, and why the machine has to leave."""
+    def watch(self, configuration: Configuration) -> tuple[Configuration, Decision]:
+        """The configuration in force at the end, and the decision to leave."""
         while True:
             if self._now() >= self._poll_at:
                 configuration = self._poll(configuration)
@@ -67,12 +70,15 @@ class Watcher:
                 self._lease_armed = lease_end
             seen = self._see(configuration)
             decision = self._judge(configuration, seen)
-            if decision.leave:
-                # A renewal may have come since the last poll: it holds until the very end.
+            if decision.leave and decision.reclaim_at is None:
+                # A renewal may have come since the last poll: it holds until the very end. EC2 does
+                # not wait for one, and S3 may be slow.
                 configuration = self._poll(configuration)
                 decision = self._judge(configuration, seen)
             if decision.leave:
-                return configuration, decision.reason
+                return configuration, decision
+            if takes_no_jobs(configuration, seen.notices) and not self._retired:
+                self._retired = self._configure(configuration, retired=True)
             self._machine.reporter.say(decision.phase, decision.reason)
             self._sleep(LOOK_SECONDS if seen.condor is Condor.UP else SOON_SECONDS)
 
@@ -98,7 +104,12 @@ class Watcher:
                 collector = joined is not None
             self._ask_at = self._now() + (JOINED_SECONDS if joined else JOINING_SECONDS)
         return Seen(
-            self._eyes.condor(), self._eyes.jobs(), self._eyes.last_job_trace(), collector, joined
+            self._eyes.condor(),
+            self._eyes.jobs(),
+            self._eyes.last_job_trace(),
+            collector,
+            joined,
+            self._ears.listen(self._now()),
         )
 
     def _poll(self, configuration: Configuration) -> Configuration:
@@ -107,17 +118,25 @@ class Watcher:
             return configuration
         news = self._orders.current
         log(f"The annex's configuration is now generation {news.generation}")
+        # The lease and its end hold whether or not this works.
+        self._configure(news, retired=self._retired)
+        return news
+
+    def _configure(self, configuration: Configuration, *, retired: bool) -> bool:
+        """Write HTCondor's configuration and have it read; where that fails it goes on as it was.
+
+        A reconfiguration authenticates anew: with the new token, while the old one still holds.
+        """
         try:
-            set_up(self._machine, render(news, self._machine.facts), self._run)
+            files = render(configuration, self._machine.facts, retired=retired)
+            set_up(self._machine, files, self._run)
         except (BadConfiguration, GiveUp, OSError) as error:
-            # The lease and its end hold all the same; HTCondor goes on as it was.
             log(f"The new configuration could not be written: {error}")
-            return news
-        # A reconfiguration authenticates anew: with the new token, while the old one still holds.
+            return False
         done = self._run(["condor_reconfig"], 30, AS_ROOT)
         if not done.ok:
             log("condor_reconfig: " + done.last_line)
-        return news
+        return done.ok
 
     def _kept(self) -> Clocks:
         """The clocks as they stood when this program was last alive in this boot."""

@@ -69,11 +69,19 @@ def _start(commands: Any) -> None:  # noqa: ANN401 - argparse's own class is pri
         p.add_argument("--key-name", metavar="K", help="an EC2 key pair, for ssh")
         if name != "add":
             p.add_argument("--grow", action="store_true", help="a live annex is meant to grow")
+            p.add_argument(
+                "--on-rebalance",
+                choices=("record", "retire"),
+                help="what a spot machine does once EC2 says that it may take it back soon: only"
+                " tell (record), or take no new jobs, too",
+            )
         _yes(p)
         p.add_argument("--dry-run", action="store_true", help="check everything, start nothing")
         _wait(p, "wait until the machines are in the pool")
         _common(p)
-        p.set_defaults(run="start", **({"grow": True} if name == "add" else {}))
+        p.set_defaults(
+            run="start", **({"grow": True, "on_rebalance": None} if name == "add" else {})
+        )
 
 
 def _wanted(p: argparse.ArgumentParser) -> None:

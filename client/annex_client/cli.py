@@ -92,6 +92,7 @@ def start_options(parsed: argparse.Namespace, context: Context) -> Any:  # noqa:
         else None,
         idle_seconds=seconds(parsed.idle, "The idle time") if parsed.idle is not None else None,
         retire_seconds=inputs.retire_seconds(parsed.retire) if parsed.retire is not None else None,
+        on_rebalance=parsed.on_rebalance,
         ami_id=inputs.ami_id(parsed.ami_id) if parsed.ami_id is not None else None,
         legacy=parsed.legacy,
         owners=parsed.owner,

@@ -56,6 +56,8 @@ class Machine:
             "private_dns_name": given.private_dns_name,
             "phase": given.phase,
             "units": given.units,
+            "reclaim_at": given.reclaim_at,
+            "rebalance_at": given.rebalance_at,
         }
 
 
@@ -139,7 +141,7 @@ def _machine(annex: Annex, instance: Instance, slots: list[Slot] | None, now: da
     reason = _without_pool(annex, instance, now)
     if not reason:
         strangers = sorted({slot.identity or "nobody" for slot in slots} - {annex.owner})
-        reason = _in_pool(mine) if mine else _not_in_pool(annex, instance, strangers)
+        reason = _in_pool(instance, mine) if mine else _not_in_pool(annex, instance, strangers)
     dead = instance.state in DEAD
     if dead and mine:
         reason = (
@@ -153,6 +155,8 @@ def _without_pool(annex: Annex, instance: Instance, now: datetime) -> str:
     """What ledger, EC2 and the machine's own report say; empty if they see nothing wrong."""
     if instance.state in _GONE:
         return instance.reason or ("ending" if instance.state == "shutting-down" else "ended")
+    if instance.reclaim_at:
+        return instance.reason  # that EC2 takes it back, and when
     if now >= annex.lease_end:
         return f"over its lease since {clock_time(annex.lease_end)}"
     if instance.phase in _LEAVING:
@@ -161,11 +165,13 @@ def _without_pool(annex: Annex, instance: Instance, now: datetime) -> str:
     return "launching" if instance.state == "pending" else ""
 
 
-def _in_pool(slots: list[Slot]) -> str:
+def _in_pool(instance: Instance, slots: list[Slot]) -> str:
     draining = [slot for slot in slots if slot.draining]
     if draining:
         why = next((slot.drain_reason for slot in draining if slot.drain_reason), "")
         return f"draining: {why}" if why else "draining"
+    if instance.reason and (instance.rebalance_at or instance.phase == "joined"):
+        return instance.reason  # EC2's warning, from its event or from the machine
     if any(slot.claimed for slot in slots):
         return ""
     since = max((slot.activity_since for slot in slots), default=0)

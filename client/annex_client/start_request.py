@@ -24,6 +24,7 @@ class StartOptions:
     duration_seconds: int | None = None
     idle_seconds: int | None = None
     retire_seconds: int | None = None
+    on_rebalance: str | None = None
     ami_id: str | None = None
     legacy: bool = False
     owners: str | None = None
@@ -101,6 +102,8 @@ def apply_lease(body: dict[str, Any], options: StartOptions, settings: Settings)
         body["retire_seconds"] = options.retire_seconds
         if options.retire_seconds >= duration:
             raise BadInput("With so long a --retire no machine would ever take a job; shorten it.")
+    if options.on_rebalance is not None:
+        body["on_rebalance"] = options.on_rebalance
 
 
 def apply_identity(

@@ -21,6 +21,8 @@ class Instance:
     phase: str = ""
     reason: str = ""
     units: int = 1  # slots that it counts for, in an annex of slots
+    reclaim_at: str = ""  # when EC2 takes a spot machine back
+    rebalance_at: str = ""  # when EC2 warned that it may
 
 
 @dataclass(frozen=True)

@@ -40,6 +40,8 @@ if TYPE_CHECKING:
         (["start", "demo", "--duration", "1", "--idle", "2"], "longer than the lease"),
         (["start", "demo", "--retire", "-1"], "--retire takes"),
         (["start", "demo", "--retire", "90"], "no machine would ever take a job"),
+        (["start", "demo", "--on-rebalance", "flee"], "record"),
+        (["add", "demo", "--on-rebalance", "retire"], "Not understood"),
         (["start", "demo", "--ami-id", "debian"], "not an image's id"),
         (["start", "demo", "--instance-type", "large"], "not an instance type"),
         (["start", "demo", "--owner", ""], "list of owners is empty"),

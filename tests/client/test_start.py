@@ -70,6 +70,19 @@ def test_the_request_says_who_and_where(world: World, plane: FakePlane) -> None:
     assert (body["duration_seconds"], body["idle_seconds"]) == (2988, 900)
 
 
+def test_what_ec2_s_warning_means_is_said_at_the_start_alone(
+    world: World, plane: FakePlane
+) -> None:
+    words = ("start", "demo", "--on-rebalance", "retire")
+    assert world.annex_client(*words, "--yes").status == Exit.DONE
+    assert world.annex_client("start", "plain", "--yes").status == Exit.DONE
+    assert [call.body.get("on_rebalance") for call in plane.sent("POST")] == ["retire", None]
+    for more in (("--grow", "--yes"), ()):
+        done = world.annex_client(*words, *more)
+        assert done.status == Exit.BAD_INPUT
+        assert "set when an annex is started" in done.err
+
+
 def test_yes_asks_nothing_and_calls_aws_once(world: World, plane: FakePlane) -> None:
     done = world.annex_client("start", "demo", "--yes")
     assert done.out == STARTED

@@ -14,6 +14,11 @@ if TYPE_CHECKING:
     from world import World
 
 ONE = "i-00000000000000001"
+RECLAIMED = {
+    "reclaim_at": "2026-11-24T16:02:00Z",
+    "reason": "reclaimed by EC2 at 2026-11-24T16:02:00Z",
+}
+WARNED = {"rebalance_at": "2026-11-24T16:00:00Z", "reason": "EC2 may take it back soon"}
 
 
 def machine(one: dict[str, Any], slots: list[Any] | None, **annex: Any) -> merge.Machine:
@@ -55,6 +60,16 @@ def machine(one: dict[str, Any], slots: list[Any] | None, **annex: Any) -> merge
             [slot(ONE, identity="mallory@pool.example")],
             "its slots are advertised by mallory@pool.example instead of alice@pool.example",
         ),
+        (instance(ONE, **RECLAIMED), [slot(ONE, state="Claimed")], RECLAIMED["reason"]),
+        (instance(ONE, "terminated", **RECLAIMED), [], RECLAIMED["reason"]),
+        (
+            instance(ONE, phase="ending", reason=RECLAIMED["reason"]),
+            [slot(ONE, drains=True, drain_reason="EC2 takes this machine back")],
+            f"ending: {RECLAIMED['reason']}",
+        ),
+        (instance(ONE, **WARNED), [slot(ONE, state="Claimed")], WARNED["reason"]),
+        (instance(ONE, phase="joined", reason="told"), [slot(ONE, state="Claimed")], "told"),
+        (instance(ONE, phase="configured", reason="old"), [slot(ONE, state="Claimed")], ""),
         (instance(ONE), None, "unknown: the collector could not be asked"),
         (instance(ONE, "pending"), None, "launching"),
     ],
@@ -98,6 +113,15 @@ def test_json_is_the_promised_object(world: World, plane: FakePlane) -> None:
     first, second = found["instances"]
     assert (first["joined"], first["slots"], first["claimed"]) == (True, 2, 1)
     assert (second["joined"], second["slots"], second["claimed"]) == (False, 0, 0)
+
+
+def test_json_tells_scripts_when_ec2_takes_a_machine_back(world: World, plane: FakePlane) -> None:
+    plane.add("demo", 0, instances=[instance(ONE, **{**WARNED, **RECLAIMED})])
+    (one,) = world.annex_client("status", "demo", "--json").json()["instances"]
+    assert one["rebalance_at"] == "2026-11-24T16:00:00Z"
+    assert one["reclaim_at"] == "2026-11-24T16:02:00Z"
+    assert one["reason"] == RECLAIMED["reason"]
+    assert RECLAIMED["reason"] in world.annex_client("status", "demo").out
 
 
 def test_a_collector_out_of_reach_makes_its_columns_unknown_and_nothing_else(

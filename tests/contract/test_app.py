@@ -70,10 +70,13 @@ class Functions:
         return self.module.sweep(event, Context(f"{ARN}{self.name}-dev-sweep"))
 
     def interruption(self, instance_id: str, state: str) -> Any:
-        event = {"version": "0", "account": "1", "region": "us-east-1", "time": "t", "id": "1"}
-        detail = {"instance-id": instance_id, "state": state}
+        return self.event("EC2 Instance State-change Notification", instance_id, state=state)
+
+    def event(self, kind: str, instance_id: str, **more: str) -> Any:
+        event = {"version": "0", "account": "1", "region": "us-east-1", "id": "1"}
+        detail = {"instance-id": instance_id, **more}
         event |= {"source": "aws.ec2", "resources": [], "detail": detail}  # type: ignore[dict-item]
-        event |= {"detail-type": "EC2 Instance State-change Notification"}
+        event |= {"detail-type": kind, "time": "2026-11-24T16:00:00Z"}
         return self.module.interruption(event, Context(f"{ARN}{self.name}-dev-interruption"))
 
 
@@ -176,6 +179,25 @@ def test_missing_settings_are_told_and_stop_no_sweep(
 
 def test_machines_of_others_are_let_be(functions: Functions) -> None:
     assert functions.interruption("i-0123456789abcdef0", "running") == {"ours": False}
+
+
+def test_notices_to_spot_machines_are_shown(functions: Functions) -> None:
+    """EC2 User Guide, 'Spot Instance interruption notices' and 'rebalance recommendations'."""
+    _, started = functions.rest("POST", "/annexes", start_body())
+    (machine,) = (one["instance_id"] for one in started["annex"]["instances"])
+    rebalance, reclaim = (
+        "EC2 Instance Rebalance Recommendation",
+        "EC2 Spot Instance Interruption Warning",
+    )
+    assert functions.event(rebalance, machine) == {"ours": True}
+    action = {"instance-action": "terminate"}
+    assert functions.event(reclaim, machine, **action) == {"ours": True}
+    assert functions.event(reclaim, "i-0123456789abcdef0", **action) == {"ours": False}
+    _, shown = functions.rest("GET", "/annexes/{name}", name="foo")
+    (one,) = shown["instances"]
+    assert one["rebalance_at"] == "2026-11-24T16:00:00Z"
+    assert one["reclaim_at"] == "2026-11-24T16:02:00Z"
+    assert one["reason"] == "reclaimed by EC2 at 2026-11-24T16:02:00Z"
 
 
 def test_user_data_has_no_secret_and_fits(functions: Functions) -> None:

@@ -45,6 +45,7 @@ CONFIGURATION = Configuration(
     program="cHJvZ3JhbQ==",
     token="the-token",
     admin={"key_name": "annex-foo-admin", "identity": "admin@foo.annex", "key": "a2V5"},
+    on_rebalance="retire",
 )
 
 
@@ -142,6 +143,7 @@ def test_object_is_what_the_machines_expect(account: Account) -> None:
         "dead_man_margin_seconds": 300,
         "unjoined_limit_seconds": 900,
         "ending": False,
+        "on_rebalance": "retire",
         "identity": "alice@pool.example",
         "owners": ["alice@pool.example"],
         "any_owner": False,
@@ -155,6 +157,19 @@ def test_object_is_what_the_machines_expect(account: Account) -> None:
         "config_files": {"a.config": "X = 1\n"},
         "program": "cHJvZ3JhbQ==",
     }
+
+
+def test_object_from_before_ec2_s_warnings_records_them(account: Account) -> None:
+    s3 = account.client("s3")
+    s3.create_bucket(Bucket=account.bucket)
+    store = S3ConfigStore(s3, account.bucket, account.account)
+    store.write(KEY, CONFIGURATION)
+    document = json.loads(s3.get_object(Bucket=account.bucket, Key=KEY)["Body"].read())
+    del document["on_rebalance"]
+    s3.put_object(Bucket=account.bucket, Key=KEY, Body=json.dumps(document))
+    found = store.read(KEY)
+    assert found is not None
+    assert found[0] == replace(CONFIGURATION, on_rebalance="record")
 
 
 @pytest.mark.parametrize("body", [b"{", b"[]", b'{"token": "the-token"}', b"\xff"])

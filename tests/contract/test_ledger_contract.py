@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
@@ -23,6 +24,8 @@ from chalicelib.model import (
     Launched,
     LaunchSpec,
     Market,
+    Notice,
+    NoticeKind,
     Place,
     Refusal,
     RefusalKind,
@@ -106,6 +109,14 @@ def test_refusals_survive_the_way_to_the_table_and_back(ledger: Ledger) -> None:
     no = Refusal(RefusalKind.QUOTA, "VcpuLimitExceeded", "no")
     saved = ledger.save(transitions.with_outcome(tried, tried.attempts[0].client_token, no))
     assert ledger.get(created.annex_id) == saved
+
+
+def test_notices_survive_the_way_to_the_table_and_back(ledger: Ledger) -> None:
+    created = ledger.create(annex(), record(annex()), 0)
+    notice = Notice(InstanceId("i-1"), NoticeKind.RECLAIM, NOW)
+    saved = ledger.save(transitions.with_notice(created, notice))
+    assert ledger.get(saved.annex_id) == saved
+    assert saved.notice_of(InstanceId("i-1"), NoticeKind.RECLAIM) == notice
 
 
 def test_what_was_never_recorded_is_none(ledger: Ledger) -> None:
@@ -238,6 +249,18 @@ def test_unreadable_record_hides_no_other(account: Account) -> None:
     assert unreadable == ["annex-1"]
     with pytest.raises(Unreadable):
         ledger.get(AnnexId("annex-1"))
+
+
+def test_record_from_before_ec2_s_notices_is_read(account: Account) -> None:
+    table, client = account.table(), account.client("dynamodb")
+    ledger = DynamoDBLedger(client, table)
+    created = ledger.create(annex(), record(annex()), 0)
+    key = {"pk": {"S": "annex"}, "sk": {"S": created.annex_id}}
+    item = client.get_item(TableName=table, Key=key)["Item"]
+    body = json.loads(item["body"]["S"])
+    del body["notices"]
+    client.put_item(TableName=table, Item={**item, "body": {"S": json.dumps(body)}})
+    assert ledger.get(created.annex_id) == created
 
 
 def test_marker_of_another_table_is_none(account: Account) -> None:

@@ -17,6 +17,8 @@ import pytest
 from chalicelib import ports
 from chalicelib.clearing import ROUND_MINUTES, turn
 from chalicelib.errors import AwsUnavailable
+from chalicelib.interruption import RECLAIM
+from chalicelib.iso import iso
 from chalicelib.model import AnnexState, InstanceState, LeftoverKind, Refusal, RefusalKind
 from chalicelib.tags import annex_tags
 from tests.fakes.faults import Crash
@@ -239,6 +241,23 @@ def event(world: World, only: Any) -> Any:
     return world.services.interruption.state_changed(only, "terminated")
 
 
+def spot_machine(world: World) -> Any:
+    with_annex(world)
+    return world.running()[0]
+
+
+def reclaim(world: World, machine: Any) -> Any:
+    """EC2's notice; the service that brings it repeats it until it was heard."""
+    at = iso(world.clock.now())
+    return world.services.interruption.heard(RECLAIM, at, {"instance-id": machine})
+
+
+def reclaimed(world: World) -> Any:
+    only = last_machine_ended(world)
+    reclaim(world, only)
+    return only
+
+
 def show(world: World, _: Any) -> Any:
     return world.show()
 
@@ -274,6 +293,8 @@ SCENARIOS = (
     ),
     Scenario("sweep over a forgotten machine", forgotten, sweep, (1, 1), repeats=False),
     Scenario("event of the last machine", last_machine_ended, event, (0, 0), repeats=False),
+    Scenario("notice to a machine", spot_machine, reclaim, (2, 2)),
+    Scenario("event of the last machine, reclaimed", reclaimed, event, (0, 0), repeats=False),
 )
 RUNNING_BEFORE = {"grow": 2, "grow over two zones": 2, "stop": 2, "stop a Spot Fleet": 3}
 DEATHS: tuple[BaseException, ...] = (
@@ -348,6 +369,7 @@ def test_every_crash_is_repaired_by_two_sweeps(scenario: Scenario) -> None:
                 try:
                     check_promises(world)
                     _check_machines(scenario, world, repeat=repeat)
+                    _check_words(scenario, world, repeat=repeat)
                     _check_end(world)
                 except AssertionError as broken:
                     raise AssertionError(f"{where}: {broken}") from broken
@@ -363,6 +385,14 @@ def _check_machines(scenario: Scenario, world: World, *, repeat: bool) -> None:
         whole = scenario.machines[1]
         before = RUNNING_BEFORE.get(scenario.name, 0)
         assert running in (before, whole), f"{running} machines run"
+
+
+def _check_words(scenario: Scenario, world: World, *, repeat: bool) -> None:
+    """A notice that was heard is in the ledger once, and says why the annex ended."""
+    if scenario.act is reclaim and repeat:
+        assert len(world.annex().notices) == 1
+    if scenario.before is reclaimed:
+        assert "reclaimed by EC2" in world.annex().reason
 
 
 def _check_end(world: World) -> None:

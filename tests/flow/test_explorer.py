@@ -77,10 +77,10 @@ class HardReconciler(Reconciler):
 class EarlyReconciler(Reconciler):
     """Ends machines five minutes before their lease does."""
 
-    def run(self, annex: Any, seen: Any, deadline: Any = None) -> Any:
+    def run(self, annex: Any, seen: Any, *args: Any, **kwargs: Any) -> Any:
         if annex.living and annex.is_over(self.clock.now() + timedelta(minutes=5)):
             self.compute.terminate(annex.living)
-        return super().run(annex, seen, deadline)
+        return super().run(annex, seen, *args, **kwargs)
 
 
 def with_reconciler(kind: type[Reconciler]) -> Any:

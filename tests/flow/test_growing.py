@@ -93,6 +93,16 @@ def test_growing_an_ending_annex_is_refused(world: World) -> None:
     assert code(world.grow()) == "AnnexEnding"
 
 
+def test_growing_cannot_change_what_the_whole_annex_does_at_ec2_s_warning(world: World) -> None:
+    world.start(on_rebalance="retire")
+    refused = world.grow(on_rebalance="retire")
+    assert (refused.status, code(refused)) == (400, "BadRequest")
+    assert world.grow().status == 201
+    configuration = world.configuration()
+    assert configuration is not None
+    assert configuration.on_rebalance == "retire"
+
+
 def test_growing_over_the_cap_is_refused_by_its_name(world: World) -> None:
     world.start(count=8)
     answer = world.grow(count=3)

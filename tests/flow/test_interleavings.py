@@ -10,6 +10,8 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
+from chalicelib.interruption import REBALANCE, RECLAIM
+from chalicelib.iso import iso
 from chalicelib.model import AnnexState, InstanceState
 from tests.fakes.faults import Crash
 from tests.fakes.world import World
@@ -104,12 +106,15 @@ class Interleavings(RuleBasedStateMachine):
 
     @rule(data=st.data())
     def machine_ends_by_itself(self, data: st.DataObject) -> None:
-        """Its watcher, its owner, or EC2."""
+        """Its watcher, its owner, or EC2, which gives notice."""
         running = sorted(one.instance_id for one in self.world.compute.running())
         if running:
-            self.world.compute.become(
-                data.draw(st.sampled_from(running)), InstanceState.SHUTTING_DOWN
+            gone = data.draw(st.sampled_from(running))
+            at, detail = iso(self.world.clock.now()), {"instance-id": gone}
+            self.world.services.interruption.heard(
+                data.draw(st.sampled_from([RECLAIM, REBALANCE])), at, detail
             )
+            self.world.compute.become(gone, InstanceState.SHUTTING_DOWN)
 
     @invariant()
     def nothing_is_launched_twice(self) -> None:

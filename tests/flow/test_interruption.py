@@ -2,8 +2,13 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
+from chalicelib.interruption import REBALANCE, RECLAIM, STATE_CHANGED
+from chalicelib.iso import iso
 from chalicelib.model import AnnexState, InstanceId, InstanceState, Report
 from tests.fakes.world import told
 
@@ -56,3 +61,111 @@ def test_an_event_takes_no_launch_out_of_its_request_s_hands(world: World) -> No
     answer = world.start(count=5)
     assert (answer.status, told(answer)["started"]) == (201, 2)
     assert {*launched_by_events} == {0}
+
+
+def hear(world: World, kind: str, instance_id: InstanceId, **detail: str) -> bool:
+    """An event as EventBridge hands it on, just now."""
+    told_of = {"instance-id": instance_id, **detail}
+    return world.services.interruption.heard(kind, iso(world.clock.now()), told_of)
+
+
+def ended(world: World, instance_id: InstanceId) -> None:
+    """The machine leaves, and EC2 says so."""
+    world.compute.become(instance_id, InstanceState.SHUTTING_DOWN)
+    world.clock.tick(31)
+    hear(world, STATE_CHANGED, instance_id, state="terminated")
+
+
+def shown(world: World, instance_id: InstanceId) -> dict[str, str]:
+    """One machine, as status has it."""
+    machines: list[dict[str, str]] = told(world.show())["instances"]
+    (one,) = [one for one in machines if one["instance_id"] == instance_id]
+    return one
+
+
+def test_a_reclaimed_machine_is_shown_as_such_from_the_notice_on(world: World) -> None:
+    world.start(count=2)
+    machine, other = world.running()
+    assert hear(world, RECLAIM, machine, **{"instance-action": "terminate"})
+    assert shown(world, machine)["reason"] == "reclaimed by EC2 at 2026-11-24T12:02:00Z"
+    assert shown(world, machine)["reclaim_at"] == "2026-11-24T12:02:00Z"
+    assert shown(world, other)["reclaim_at"] == shown(world, other)["reason"] == ""
+    ended(world, machine)
+    assert shown(world, machine)["reason"] == "reclaimed by EC2 at 2026-11-24T12:02:00Z"
+    assert world.annex().state is AnnexState.ACTIVE
+
+
+def test_nothing_is_launched_for_a_reclaimed_machine(world: World) -> None:
+    world.start(count=2)
+    machine, other = world.running()
+    hear(world, RECLAIM, machine)
+    ended(world, machine)
+    world.sweep()
+    assert world.running() == [other]
+
+
+def test_an_annex_whose_last_machine_was_reclaimed_says_so_though_that_could_not(
+    world: World,
+) -> None:
+    world.start(count=2)
+    first, last = sorted(world.running(), reverse=True)
+    world.reports.told = {last: Report("configured", "cm.pool.example cannot be reached")}
+    ended(world, first)
+    hear(world, RECLAIM, last)
+    ended(world, last)
+    assert world.annex().state is AnnexState.TERMINATED
+    assert told(world.show())["reason"] == (
+        "its last machine has ended: reclaimed by EC2 at 2026-11-24T12:02:31Z"
+    )
+
+
+def test_a_warning_of_ec2_is_shown_and_changes_nothing(world: World) -> None:
+    world.start(count=1)
+    (machine,) = world.running()
+    assert hear(world, REBALANCE, machine)
+    assert shown(world, machine)["rebalance_at"] == "2026-11-24T12:00:00Z"
+    assert shown(world, machine)["reason"] == (
+        "EC2 may take it back soon (its warning of 2026-11-24T12:00:00Z)"
+    )
+    world.sweep()
+    assert world.running() == [machine]
+    world.reports.told = {machine: Report("ending", "It had no job for 900 s.")}
+    ended(world, machine)
+    assert told(world.show())["reason"] == "its last machine has ended: It had no job for 900 s."
+
+
+@pytest.mark.parametrize("kind", [RECLAIM, REBALANCE])
+def test_an_event_that_comes_twice_is_recorded_once(world: World, kind: str) -> None:
+    world.start(count=1)
+    (machine,) = world.running()
+    hear(world, kind, machine)
+    before = world.annex()
+    world.clock.tick(5)
+    assert hear(world, kind, machine)
+    assert world.annex() == before
+
+
+def test_a_notice_is_not_lost_to_a_renewal_at_the_same_time(world: World) -> None:
+    world.start(count=1)
+    (machine,) = world.running()
+
+    def renew(point: str) -> None:
+        if point == "before ledger.save":
+            world.faults.watch = None
+            world.renew(seconds=7200)
+
+    world.faults.watch = renew
+    hear(world, RECLAIM, machine)
+    assert len(world.annex().notices) == 1
+    assert world.annex().lease_expires_at - world.clock.now() == timedelta(seconds=7200)
+
+
+@pytest.mark.parametrize("kind", [RECLAIM, REBALANCE])
+def test_notices_to_machines_of_others_are_nobodys_business(world: World, kind: str) -> None:
+    world.start(count=1)
+    before = world.annex()
+    foreign = world.compute.stranger({"Name": "theirs"})
+    orphan = world.compute.stranger({"htcondor:AnnexDeployment": "htcondor-annex"})
+    for one in (foreign, orphan, InstanceId("i-gone")):
+        assert hear(world, kind, one) is False
+    assert world.annex() == before

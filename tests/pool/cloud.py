@@ -45,6 +45,7 @@ class FakeEc2:
     user_datas: dict[str, bytes] = field(default_factory=dict)
     v1_allowed: set[str] = field(default_factory=set)
     tags: dict[str, dict[str, str]] = field(default_factory=dict)
+    more: dict[str, dict[str, Any]] = field(default_factory=dict)  # and what a test adds
     up: dict[str, threading.Event] = field(default_factory=dict)
     off: dict[str, threading.Event] = field(default_factory=dict)
 
@@ -56,6 +57,7 @@ class FakeEc2:
             "placement": {"availability-zone": "us-east-1a", "region": "us-east-1"},
             "iam": {"security-credentials": {"role": '{"Code" : "Success"}'}},
             "tags": {"instance": self.tags.get(instance_id, {})},
+            **self.more.get(instance_id, {}),
         }
 
     def identity_document(self, instance_id: str) -> dict[str, str]:
@@ -115,7 +117,12 @@ class Cloud:
         self._numbers = itertools.count(4)
 
     def boot(
-        self, user_data: str | bytes | None = None, *, ami: str = "ami-baked", v1: bool = False
+        self,
+        user_data: str | bytes | None = None,
+        *,
+        ami: str = "ami-baked",
+        v1: bool = False,
+        more: dict[str, Any] | None = None,
     ) -> Instance:
         number = next(self._numbers)
         name = f"i-{number:017x}"
@@ -124,6 +131,8 @@ class Cloud:
         if user_data is not None:
             text = user_data.encode() if isinstance(user_data, str) else user_data
             self.ec2.user_datas[name] = text
+        if more:
+            self.ec2.more[name] = more
         if v1:
             self.ec2.v1_allowed.add(name)
         up = self.ec2.up[name] = threading.Event()

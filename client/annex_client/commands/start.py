@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from annex_client import admin_key, pending, start_request, start_words, tokens, waiting
 from annex_client.errors import (
     AwsTrouble,
+    BadInput,
     ClientError,
     Conflict,
     Interrupted,
@@ -46,6 +47,10 @@ def run(session: Session, options: StartOptions) -> Exit:
             # The annex is this command's own: it asks for the lost answer, not for more machines.
             body, live = first, None
             token = _token(session, body, live)
+    if live is not None and options.on_rebalance is not None:
+        raise BadInput(
+            "--on-rebalance is set when an annex is started: leave it out to add to one."
+        )
     if options.dry_run:
         body["grow"] = live is not None
         return _dry_run(session, options, body, token)

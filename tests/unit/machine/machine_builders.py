@@ -199,12 +199,12 @@ class Bucket(S3):
 
 
 def machine(root: Path, bucket: Bucket, clock: Clock, metadata: Metadata | None = None) -> Machine:
-    """A machine below `root`."""
+    """A machine below `root`; a spot machine where it has a metadata service."""
     key = f"reports/{PARAMETERS.role_id}:{INSTANCE}"
     reporter = Reporter(INSTANCE, lambda body: bucket.put(key, body), clock, str(root))
     return Machine(
         PARAMETERS,
-        facts(),
+        facts(lifecycle="spot" if metadata else "on-demand"),
         metadata or Metadata("http://127.0.0.1:1"),
         bucket,
         reporter,

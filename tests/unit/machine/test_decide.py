@@ -24,11 +24,15 @@ from chalicelib.machine.decide import (
     lead_seconds,
     vacate_seconds,
 )
+from chalicelib.machine.notices import Notices
 from chalicelib.machine.observe import Condor, Seen
 
 END = BOOT + HOUR
 HAPPY = Clocks(looked_at=BOOT + 600, joined=True, joined_once=True)
 UP = Seen(Condor.UP, 0, 0.0)
+RECLAIMED = replace(UP, notices=Notices(reclaim_at=BOOT + 720))
+WARNED = replace(UP, notices=Notices(rebalance_at=BOOT + 590))
+RETIRE = {"on_rebalance": "retire"}
 
 
 @pytest.mark.parametrize(
@@ -55,6 +59,16 @@ UP = Seen(Condor.UP, 0, 0.0)
         ({}, replace(HAPPY, joined=False, unjoined=599), UP, "configured", "not in the collector"),
         ({}, Clocks(looked_at=BOOT + 5), UP, "configured", ""),
         ({}, Clocks(looked_at=BOOT + 5, collector=False), UP, "configured", "cannot be reached"),
+        ({}, HAPPY, RECLAIMED, "ending", "reclaimed by EC2 at 2027-01-15T08:12:00Z"),
+        ({}, Clocks(looked_at=BOOT + 5), RECLAIMED, "ending", "reclaimed by EC2"),
+        ({"ending": True}, replace(HAPPY, idle=900), RECLAIMED, "ending", "reclaimed by EC2"),
+        ({}, HAPPY, WARNED, "joined", "EC2 may take it back soon (its warning of 2027-01-15T08:09"),
+        ({}, replace(HAPPY, idle=899), WARNED, "joined", "may take it back"),
+        (RETIRE, HAPPY, UP, "joined", ""),
+        (RETIRE, HAPPY, WARNED, "retiring", "may take it back soon"),
+        (RETIRE, replace(HAPPY, joined=False), WARNED, "retiring", "no new jobs"),
+        (RETIRE, replace(HAPPY, idle=5), WARNED, "ending", "no job left"),
+        (RETIRE, replace(HAPPY, looked_at=END - 100), WARNED, "retiring", "lease ends"),
     ],
 )
 def test_each_state_has_its_verdict(
@@ -159,6 +173,11 @@ def test_jobs_get_their_due_or_what_the_lease_leaves_them(left: int, vacate: int
     seconds = vacate_seconds(given_, END, END - left)
     assert 0 <= seconds <= vacate
     assert seconds + LEAVING_SECONDS <= max(left, LEAVING_SECONDS)
+
+
+def test_a_reclaimed_machine_s_jobs_have_until_half_a_minute_before_its_end() -> None:
+    given_, told = configuration(vacate_seconds=600), 120
+    assert vacate_seconds(given_, BOOT + told, BOOT) == told - LEAVING_SECONDS == 90
 
 
 @given(

@@ -13,10 +13,12 @@ import threading
 import pytest
 from machine_builders import INSTANCE, Clock, Commands, Looks
 
+from chalicelib.machine.decide import Decision
 from chalicelib.machine.leave import leave
 from chalicelib.machine.report import Reporter
 from chalicelib.machine.shell import Ran
 
+WHY = Decision("ending", "Its time has come.")
 OFF = "/usr/local/lib/htcondor-annex/dead-man now"
 
 
@@ -36,10 +38,11 @@ def end(
     put: Callable[[bytes], None] | None = None,
     tmp_path: Path | None = None,
     vacate: int = 30,
+    why: Decision = WHY,
 ) -> Clock:
     clock = Clock()
     reporter = Reporter(INSTANCE, put, clock, str(tmp_path)) if put else None
-    leave("Its time has come.", vacate, run, reporter, eyes, now=clock, sleep=clock.sleep)
+    leave(why, vacate, run, reporter, eyes, now=clock, sleep=clock.sleep)
     return clock
 
 
@@ -55,6 +58,23 @@ def test_the_order_is_report_drain_stop_power_off(tmp_path: Path) -> None:
     assert run.environments[0] == {"_CONDOR_SEC_CLIENT_AUTHENTICATION_METHODS": "FS"}
     assert b'"phase": "ending", "reason": "Its time has come."' in put.bodies[0]
     assert 30 <= clock.now - 1_800_000_000 < 31  # a job that does not go is not waited for longer
+
+
+def test_a_reclaimed_machine_tells_jobs_and_status_each_in_their_words(tmp_path: Path) -> None:
+    run, eyes, put = Commands(), Looks(), Written()
+    eyes.running = 1
+    why = Decision("ending", "reclaimed by EC2 at 2027-01-15T08:02:00Z", 1_800_000_120)
+    end(run, eyes, put, tmp_path, why=why)
+    assert "-reason EC2 takes this machine back at 2027-01-15T08:02:00Z. <" in run.lines()[0]
+    assert b'"ending", "reason": "reclaimed by EC2 at 2027-01-15T08:02:00Z"' in put.bodies[0]
+
+
+def test_a_slow_report_takes_its_time_from_the_jobs_and_not_from_the_end(tmp_path: Path) -> None:
+    run, eyes, clock = Commands(), Looks(), Clock()
+    eyes.running = 1
+    slow = Reporter(INSTANCE, lambda _: clock.sleep(7), clock, str(tmp_path))
+    leave(WHY, 30, run, slow, eyes, now=clock, sleep=clock.sleep)
+    assert 30 <= clock.now - 1_800_000_000 < 31
 
 
 def test_jobs_that_go_are_not_waited_for() -> None:

@@ -2,16 +2,29 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
     from pathlib import Path
     from typing import Any, NoReturn
 
-from machine_builders import BOOT, HOUR, Bucket, Clock, Commands, Looks, machine, reports
+import pytest
+from machine_builders import (
+    BOOT,
+    HOUR,
+    Bucket,
+    Clock,
+    Commands,
+    Looks,
+    machine,
+    metadata_service,
+    reports,
+)
 
 from chalicelib.machine.machine import Orders
+from chalicelib.machine.metadata import Metadata
 from chalicelib.machine.observe import Condor
 from chalicelib.machine.paths import JOINED
 from chalicelib.machine.shell import Ran
@@ -21,12 +34,12 @@ from chalicelib.machine.watch import Watcher
 class World:
     """A configured machine; `at` says what happens when the clock has passed a second."""
 
-    def __init__(self, root: Path, **changes: Any) -> None:
+    def __init__(self, root: Path, metadata: Metadata | None = None, **changes: Any) -> None:
         self.root = root
         self.bucket = Bucket()
         self.bucket.configure(**changes)
         self.clock = Clock(BOOT + 10)
-        self.machine = machine(root, self.bucket, self.clock)
+        self.machine = machine(root, self.bucket, self.clock, metadata)
         self.orders = Orders(self.machine)
         self.orders.poll()
         self.commands = Commands()
@@ -46,7 +59,7 @@ class World:
         watcher = Watcher(
             self.machine, self.orders, self.commands, self.eyes, now=self.clock, sleep=self.sleep
         )
-        return watcher.watch(self.orders.current)[1]
+        return watcher.watch(self.orders.current)[1].reason
 
     @property
     def age(self) -> float:
@@ -220,3 +233,92 @@ def test_a_timer_that_could_not_be_moved_is_moved_at_the_next_look(tmp_path: Pat
     world.watch()
     armed = [line for line in world.commands.lines() if "dead-man lease" in line]
     assert len(armed) == 3  # at 10 and 15 s in vain, at 20 s for good
+
+
+class Spot(World):
+    """A busy spot machine; `tree` is what its metadata service has."""
+
+    def __init__(self, root: Path, tree: dict[str, str], metadata: Metadata, mode: str) -> None:
+        super().__init__(root, metadata, on_rebalance=mode)
+        self.tree = tree
+        self.eyes.running = 1
+
+    def reclaim(self) -> None:
+        action = {"action": "terminate", "time": "2027-01-15T08:07:00Z"}
+        self.tree["meta-data/spot/instance-action"] = json.dumps(action)
+
+    def warn(self) -> None:
+        warning = {"noticeTime": "2027-01-15T08:05:00Z"}
+        self.tree["meta-data/events/recommendations/rebalance"] = json.dumps(warning)
+
+    @property
+    def start(self) -> str:
+        """START, as HTCondor would read it last."""
+        lease = self.root / "etc/condor/config.d/90-annex-lease.config"
+        return lease.read_text() if lease.exists() else ""
+
+
+@pytest.fixture
+def spot(tmp_path: Path) -> Iterator[Callable[..., Spot]]:
+    tree = {}
+    with metadata_service(tree) as (_, url):
+        yield lambda mode="record": Spot(tmp_path, tree, Metadata(url), mode)
+
+
+def test_a_notice_is_obeyed_at_the_next_look(spot: Callable[..., Spot]) -> None:
+    world = spot()
+    world.at(300, world.reclaim)
+    assert world.watch() == "reclaimed by EC2 at 2027-01-15T08:07:00Z"
+    assert 300 <= world.age <= 305
+
+
+def test_a_renewal_does_not_keep_a_reclaimed_machine(spot: Callable[..., Spot]) -> None:
+    world = spot()
+    renewed = {"generation": 2, "lease_expires_at": "2027-01-15T10:00:00Z"}
+    world.at(300, lambda: (world.reclaim(), world.bucket.configure(**renewed)))
+    assert "reclaimed" in world.watch()
+
+
+def test_a_warning_is_told_and_changes_nothing(spot: Callable[..., Spot]) -> None:
+    world = spot()
+    world.at(300, world.warn)
+    assert "lease ends" in world.watch()
+    warned = ("joined", "EC2 may take it back soon (its warning of 2027-01-15T08:05:00Z)")
+    assert reports(world.bucket)[:2] == [("joined", ""), warned]
+    assert "condor_reconfig" not in world.commands.lines()
+
+
+def test_a_warning_ends_new_jobs_where_that_was_asked_for(spot: Callable[..., Spot]) -> None:
+    world = spot("retire")
+    world.at(300, world.warn)
+    assert "lease ends" in world.watch()
+    assert "START = False" in world.start
+    assert world.commands.lines().count("condor_reconfig") == 1
+    assert reports(world.bucket)[1][0] == "retiring"
+
+
+def test_a_renewal_brings_a_retired_machine_no_jobs(spot: Callable[..., Spot]) -> None:
+    world = spot("retire")
+    world.at(300, world.warn)
+    renewed = {"generation": 2, "on_rebalance": "retire"}
+    renewed["lease_expires_at"] = "2027-01-15T10:00:00Z"
+    world.at(600, lambda: world.bucket.configure(**renewed))
+    assert "10:00:00" in world.watch()
+    assert "START = False" in world.start
+
+
+def test_new_jobs_are_kept_away_again_where_it_did_not_work(spot: Callable[..., Spot]) -> None:
+    world = spot("retire")
+    world.commands.answers["condor_reconfig"] = Ran(1, "Can't find address")
+    world.at(300, world.warn)
+    world.at(312, world.commands.answers.clear)
+    world.watch()
+    assert world.commands.lines().count("condor_reconfig") == 4
+
+
+def test_a_retired_machine_leaves_with_its_last_job(spot: Callable[..., Spot]) -> None:
+    world = spot("retire")
+    world.at(300, world.warn)
+    world.at(600, lambda: setattr(world.eyes, "running", 0))
+    assert "no job left" in world.watch()
+    assert world.age <= 610
