@@ -23,12 +23,19 @@ test: check prepared-root
 	@echo "==> The demo, with HTCondor's own intervals"
 	@$(BIN)/python -m demo
 
+# Side by side: neither keeps two processors busy all the time.
 check: prepared
+	@$(MAKE) --no-print-directory -j 2 static unit
+
+.PHONY: static unit
+static:
 	@echo "==> Format, lint, types, layers"
 	@$(BIN)/ruff format --check -q .
 	@$(BIN)/ruff check -q .
 	@$(BIN)/mypy --no-error-summary
 	@$(BIN)/lint-imports pyproject.toml > /dev/null || $(BIN)/lint-imports pyproject.toml
+
+unit:
 	@echo "==> Unit tests"
 	@$(BIN)/python -m pytest tests/unit tests/flow tests/client -q -n 2 --dist loadfile --ignore tests/client/test_setup.py
 

@@ -196,6 +196,7 @@ _ANSWERS = {"POST": "StartAnswer", "PATCH": "RenewAnswer", "DELETE": "AnnexView"
 class _Handler(BaseHTTPRequestHandler):
     plane: FakePlane
     protocol_version = "HTTP/1.1"
+    wbufsize = -1  # headers and body in one segment, or each answer waits for a delayed ACK
     prefix = "/abc123/api"
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's

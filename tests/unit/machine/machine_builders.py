@@ -263,7 +263,7 @@ def metadata_service(tree: dict[str, str]) -> Iterator[tuple[_Server, str]]:
     """A metadata service, version 2 only, on a loopback port."""
     server = _Server(("127.0.0.1", 0), _Handler)
     server.tree, server.tokens, server.requests = tree, set(), []
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=(0.01,), daemon=True)
     thread.start()
     try:
         yield server, f"http://127.0.0.1:{server.server_address[1]}"
