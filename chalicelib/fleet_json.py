@@ -158,7 +158,7 @@ def _read(value: Any, shape: Shape, path: str, notes: list[str]) -> Any:  # noqa
 def _plain(value: Any, kind: Kind, path: str) -> Any:  # noqa: ANN401  JSON
     try:
         return _READERS[kind](value)
-    except (ValueError, TypeError, OverflowError):
+    except (ValueError, TypeError, OverflowError, OSError):  # the last for times beyond all years
         raise BadRequest(f"{path}: must be {kind}, not {_shown(value)}.") from None
 
 
