@@ -1,4 +1,4 @@
-"""`make demo`: the on-demand half of the tutorial, for real, printed as a user would type it."""
+"""`make demo`: the tutorial, for real, printed as a user would type it."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import os
 import sys
 import time
 
-from demo import lease, tutorial
+from demo import lease, spot, tutorial
 from demo.account import Account
 from demo.terminal import StepFailedError
 
@@ -23,6 +23,7 @@ def main() -> int:
         tutorial.science(account)
         tutorial.where(account)
         tutorial.condor_off(account)
+        spot.spot_fleet(account)
         lease.three_times_over(account)
     except StepFailedError as failed:
         print(f"\nThe demo stopped: {failed}", file=sys.stderr)
