@@ -1,7 +1,7 @@
 """EC2 Fleets of type instant: every type and zone in one call, which answers with what it got.
 
 A fleet launches from launch templates, made before it by name. A template says whether machines
-get a public address, so an annex has one for each kind of subnet that it uses. Once answered, an
+get a public address, so an attempt has one for each kind of subnet that it uses. Once answered, an
 instant fleet does nothing more and is only a receipt: its machines are found by their tags.
 """
 
@@ -52,7 +52,8 @@ class EC2Fleets:
             try:
                 for public in _ways_out(spec.places):
                     name = self._template_name(attempt, public=public)
-                    self._templates.make(name, template_data(spec, public=public), spec.tags)
+                    data = template_data(spec, attempt.market, public=public)
+                    self._templates.make(name, data, spec.tags)
                 answer: Any = self._client.create_fleet(**self.request(spec, attempt))
             except ClientError as error:
                 refusal = refusal_of(error)
@@ -123,9 +124,8 @@ class EC2Fleets:
                 self._client.delete_fleets(FleetIds=ids, TerminateInstances=True)
 
     def _template_name(self, attempt: Attempt, *, public: bool) -> str:
-        """Annex and launch: user data and tags are a launch's own, whatever its attempts."""
-        launch = attempt.client_token.rpartition("-")[0]
-        return f"{self._deployment}-{launch}-{int(public)}"
+        """Annex, launch and attempt: a template for spot is no good on demand."""
+        return f"{self._deployment}-{attempt.client_token}-{int(public)}"
 
 
 def _ways_out(places: Iterable[Place]) -> list[bool]:
