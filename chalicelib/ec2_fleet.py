@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from .launch_templates import LaunchTemplates
     from .model import Annex, Attempt, LaunchSpec, Place
 
-
+_MOST_DELETED = 25  # EC2 API reference, DeleteFleets: of more instant fleets, none is deleted
 # Of one type or zone, and no reason not to ask on demand.
 _PASSING = frozenset(
     {
@@ -118,10 +118,12 @@ class EC2Fleets:
         Raises AwsUnavailable, Forbidden.
         """
         ids = [one.fleet_id for one in annex.attempts if one.fleet_id.startswith("fleet-")]
-        if ids:
+        for start in range(0, len(ids), _MOST_DELETED):
             with translated("delete fleets"):
                 # An instant fleet cannot be deleted without its machines, which have ended.
-                self._client.delete_fleets(FleetIds=ids, TerminateInstances=True)
+                self._client.delete_fleets(
+                    FleetIds=ids[start : start + _MOST_DELETED], TerminateInstances=True
+                )
 
     def _template_name(self, attempt: Attempt, *, public: bool) -> str:
         """Annex, launch and attempt: a template for spot is no good on demand."""

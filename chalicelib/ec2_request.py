@@ -35,10 +35,10 @@ def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
 
 
 def template_data(spec: LaunchSpec, market: Market, *, public: bool) -> dict[str, Any]:
-    """The LaunchTemplateData for an attempt; type, subnet and price come with the fleet's overrides.
+    """The LaunchTemplateData for an attempt; type, subnet, price come with the fleet's overrides.
 
-    Here the user data is base64 already: botocore leaves a template's alone. Where nothing is asked
-    of the spot market, EC2 refuses tags for spot requests.
+    Here the user data is base64 already: botocore leaves a template's alone. Where no spot
+    machine is asked for, EC2 refuses tags for spot requests.
     """
     data = _machine(spec, public=public)
     data["UserData"] = base64.b64encode(spec.user_data).decode()

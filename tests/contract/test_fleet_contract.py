@@ -200,6 +200,18 @@ def test_nothing_of_a_fleet_stays_behind(bench: Bench, account: Account) -> None
     assert fleet["FleetState"].startswith("deleted")
 
 
+def test_annex_of_many_fleets_comes_to_its_end(bench: Bench) -> None:
+    outcome = bench.launched(bench.spec(), bench.attempt())
+    bench.compute.terminate([one for one, _ in outcome.machines])
+    annex = _annex(bench, outcome)
+    (launch,) = annex.launches
+    more = tuple(
+        replace(launch.attempts[0], client_token=f"{number}", fleet_id=f"fleet-{number:032x}")
+        for number in range(30)
+    )
+    bench.compute.clear(replace(annex, launches=(replace(launch, attempts=more),)))
+
+
 def test_template_is_all_that_a_machine_must_be(bench: Bench, account: Account) -> None:
     if not isinstance(bench.compute, EC2Compute):
         return  # the fake has no templates to look into
