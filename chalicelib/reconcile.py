@@ -327,14 +327,15 @@ class Reconciler:
                 self.configs.write(annex.config_key, configuration, etag)
             except Conflict:
                 continue
-            if annex.legacy:
-                self.legacy.write(configuration)
             break
         else:
             raise Conflict(
                 f"The configuration of annex {annex.name} changes all the time; ask again.",
                 annex=annex.name,
             )
+        if annex.legacy and found is not None:
+            # Of the object that stands, whoever wrote it: they may have died before this.
+            self.legacy.write(configuration)
         generation = annex.generation
         return self.change(annex, lambda a: transitions.configuration_written(a, generation))
 
