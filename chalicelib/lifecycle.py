@@ -149,8 +149,9 @@ def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[A
     """
     match annex.state:
         case AnnexState.TERMINATED:
-            # A machine of a finished annex came late; its record promises that there is none.
-            return _terminate(_endable(seen))
+            # A machine or request of a finished annex came late; its record promises that there is
+            # none.
+            return _cancel(annex) + _terminate(_endable(seen))
         case AnnexState.TERMINATING:
             return _plan_ending(annex, seen, now)
         case AnnexState.LAUNCHING | AnnexState.ACTIVE:

@@ -99,9 +99,12 @@ def with_outcome(annex: Annex, client_token: str, outcome: Launched | Refusal) -
     else:
         annex = with_machines(annex, client_token, dict(outcome.machines))
         launch, attempt = _by_token(annex, client_token)
+        # A repeated call may be under way while its request is looked for, and not found: what
+        # was settled without it is open again, until it is cancelled.
+        late = not outcome.final and outcome.fleet_id != attempt.fleet_id
         answered = replace(
             attempt,
-            settled=attempt.settled or outcome.final,
+            settled=outcome.final or (attempt.settled and not late),
             refusals=outcome.refusals or attempt.refusals,
             fleet_id=outcome.fleet_id or attempt.fleet_id,
         )

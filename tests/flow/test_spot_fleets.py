@@ -83,6 +83,26 @@ def test_request_whose_answer_was_lost_is_asked_again_by_its_token(world: World)
     assert len(world.running()) == 3
 
 
+def test_request_that_comes_after_the_annexs_end_is_cancelled_all_the_same(world: World) -> None:
+    def silence(point: str) -> None:
+        if point == "before compute.launch":
+            raise AwsUnavailable("no answer")
+
+    def stop(point: str) -> None:
+        if point == "before compute.launch":
+            world.faults.watch = None
+            world.stop()
+
+    world.faults.watch = silence
+    world.start(**world.spot_fleet(3))
+    world.faults.watch = stop
+    world.sweep(lifecycle.UNSETTLED_GRACE.total_seconds() + 60)
+    (request,) = world.compute.requests.values()
+    assert request.done
+    assert request.machines == ()
+    assert world.annex().state is AnnexState.TERMINATED
+
+
 def test_user_is_told_what_is_not_as_the_configuration_says(world: World) -> None:
     body = world.body(**world.spot_fleet(3, Type="maintain"))
     for _ in range(2):  # the answer to a repeat is the same
