@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from .aws_errors import translated
+from .aws_errors import code_of, translated
 from .ec2_refusals import kind_of, refusal_of
 from .ec2_request import template_data
 from .model import InstanceId, Launched, Market, Refusal, RefusalKind
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
     from .model import Annex, Attempt, LaunchSpec, Place
 
 _MOST_DELETED = 25  # EC2 API reference, DeleteFleets: of more instant fleets, none is deleted
+# Where a policy asks for a tag, EC2 calls an id that does not exist a lack of rights.
+_NO_SUCH = ("InvalidFleetId", "UnauthorizedOperation")
 # Of one type or zone, and no reason not to ask on demand.
 _PASSING = frozenset(
     {
@@ -120,10 +122,19 @@ class EC2Fleets:
         ids = [one.fleet_id for one in annex.attempts if one.fleet_id.startswith("fleet-")]
         for start in range(0, len(ids), _MOST_DELETED):
             with translated("delete fleets"):
-                # An instant fleet cannot be deleted without its machines, which have ended.
-                self._client.delete_fleets(
-                    FleetIds=ids[start : start + _MOST_DELETED], TerminateInstances=True
-                )
+                self._delete(ids[start : start + _MOST_DELETED])
+
+    def _delete(self, ids: list[str]) -> None:
+        try:
+            # An instant fleet cannot be deleted without its machines, which have ended.
+            self._client.delete_fleets(FleetIds=ids, TerminateInstances=True)
+        except ClientError as error:
+            if not code_of(error).startswith(_NO_SUCH):
+                raise
+            # A receipt that is gone, or stays, costs nothing: it must not keep the annex from its
+            # end, nor the other receipts.
+            for one in ids if len(ids) > 1 else ():
+                self._delete([one])
 
     def _template_name(self, attempt: Attempt, *, public: bool) -> str:
         """Annex, launch and attempt: a template for spot is no good on demand."""
