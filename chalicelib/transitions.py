@@ -27,6 +27,8 @@ TRANSITIONS: dict[AnnexState, frozenset[AnnexState]] = {
 
 # The ledger keeps what has ended this long, so that status can say why it ended.
 KEPT_FOR = timedelta(days=7)
+# The newest, for people: a record has little room, and may have had thousands of machines.
+NOTICES_KEPT = 200
 
 
 def _move(annex: Annex, state: AnnexState) -> Annex:
@@ -146,10 +148,10 @@ def with_ended(annex: Annex, instance_ids: Iterable[InstanceId]) -> Annex:
 
 
 def with_notice(annex: Annex, notice: Notice) -> Annex:
-    """What EC2 has announced of a machine; of a kind, the first one holds."""
+    """What EC2 has announced of a machine; of a kind, the first one holds while it is kept."""
     if annex.notice_of(notice.instance_id, notice.kind) is not None:
         return annex
-    return replace(annex, notices=(*annex.notices, notice))
+    return replace(annex, notices=(*annex.notices, notice)[-NOTICES_KEPT:])
 
 
 def with_launch(annex: Annex, launch: Launch) -> Annex:
