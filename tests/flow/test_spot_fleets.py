@@ -83,6 +83,20 @@ def test_request_whose_answer_was_lost_is_asked_again_by_its_token(world: World)
     assert len(world.running()) == 3
 
 
+def test_grow_behind_a_request_that_goes_on_has_its_own_time(world: World) -> None:
+    world.compute.spot_free = {("m7i.large", "us-east-1a"): 1}
+    world.start(**world.spot_fleet(3))
+    assert world.grow(count=2).status == 202
+    for _ in range(18):
+        world.sweep()
+    assert len(world.running()) == 3
+    first, second = world.annex().launches
+    assert (first.closed, second.closed) == (
+        "given up after fifteen minutes: 1 of 3 started",
+        "complete",
+    )
+
+
 def test_request_that_comes_after_the_annexs_end_is_cancelled_all_the_same(world: World) -> None:
     def silence(point: str) -> None:
         if point == "before compute.launch":
