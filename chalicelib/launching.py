@@ -54,7 +54,8 @@ def _notes(launch: Launch, attempt: Attempt) -> Iterator[str]:
     for no in attempt.refusals:
         sentence = in_words(no, no.where.partition(" ")[0])
         # What holds whatever the type and zone need not be told of each.
-        yield sentence if no.kind in _FINAL else f"{no.where}: {sentence}"
+        whole = sentence[:1].upper() + sentence[1:]
+        yield whole if no.kind in _FINAL else f"{no.where}: {sentence}"
     if attempt.got >= attempt.count:
         return
     if attempt.settled:

@@ -64,6 +64,7 @@ def test_nothing_comes_instead_of_what_is_forbidden(world: World) -> None:
     }
     answer = world.start(market="spot", fallback="on-demand")
     assert answer.status == 403
+    assert ". The control plane lacks a permission" in told(answer)["error"]["message"]
     assert world.compute.running() == []
 
 
