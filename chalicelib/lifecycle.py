@@ -231,6 +231,8 @@ def _plan_attempt(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
     if pending is not None:
         if pending.fleet_id:
             return []  # EC2 has the request; its machines are adopted as they come
+        if pending.refusal is not None:
+            return [CancelRequests(terminate=False)]  # a repeat was refused
         under_way = now < pending.called_at + CALL_ENDS_WITHIN
         return [] if under_way else [Call(launch.number, pending.client_token)]
     ask = next_ask(launch)

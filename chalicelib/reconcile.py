@@ -130,7 +130,7 @@ class Reconciler:
             case Try(number, _, ask):
                 return self._try(annex, number, ask)
             case Call(_, token):
-                return self._call(annex, token)
+                return self._call(annex, token, repeated=True)
             case CancelRequests(terminate):
                 return self._cancel(annex, terminate=terminate)
             case CloseLaunch(number, note):
@@ -275,7 +275,7 @@ class Reconciler:
         attempt = annex.launch_by(number).attempts[-1]
         return self._call(annex, attempt.client_token)
 
-    def _call(self, annex: Annex, client_token: str) -> Annex:
+    def _call(self, annex: Annex, client_token: str, *, repeated: bool = False) -> Annex:
         launch, attempt = next(
             (launch, attempt)
             for launch in annex.launches
@@ -297,7 +297,10 @@ class Reconciler:
                 fleet=outcome.fleet_id,
                 refused=sorted({f"{no.where}: {no.code}" for no in outcome.refusals}),
             )
-        return self.change(annex, lambda a: transitions.with_outcome(a, client_token, outcome))
+        return self.change(
+            annex,
+            lambda a: transitions.with_outcome(a, client_token, outcome, repeated=repeated),
+        )
 
     def deliver(self, annex: Annex, token: str | None = None) -> Annex:
         """Bring the configuration object up to the ledger: lease, idle time, and a new token.

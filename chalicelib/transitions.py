@@ -93,11 +93,18 @@ def with_machines(annex: Annex, client_token: str, machines: Mapping[InstanceId,
     return _adopt_terms(_move(annex, AnnexState.ACTIVE), launch)
 
 
-def with_outcome(annex: Annex, client_token: str, outcome: Launched | Refusal) -> Annex:
-    """EC2 has answered an attempt: its machines, or a definite no."""
+def with_outcome(
+    annex: Annex, client_token: str, outcome: Launched | Refusal, *, repeated: bool = False
+) -> Annex:
+    """EC2 has answered an attempt: its machines, or a definite no.
+
+    A no to a repeated call says nothing of the first one: a Spot Fleet request may be there, and
+    goes on until it is cancelled.
+    """
     if isinstance(outcome, Refusal):
         launch, attempt = _by_token(annex, client_token)
-        answered = replace(attempt, settled=True, refusal=attempt.refusal or outcome)
+        settled = attempt.settled or not (repeated and launch.spec.road is Road.SPOT_FLEET)
+        answered = replace(attempt, settled=settled, refusal=attempt.refusal or outcome)
     else:
         annex = with_machines(annex, client_token, dict(outcome.machines))
         launch, attempt = _by_token(annex, client_token)

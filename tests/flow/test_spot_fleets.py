@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,6 +82,24 @@ def test_request_whose_answer_was_lost_is_asked_again_by_its_token(world: World)
     assert lost
     assert len(world.compute.requests) == 1
     assert len(world.running()) == 3
+
+
+def test_request_is_cancelled_though_the_repeat_of_its_call_is_refused(world: World) -> None:
+    def lose(point: str) -> None:
+        if point == "after compute.launch":
+            world.faults.watch = None
+            raise AwsUnavailable("no answer")
+
+    world.faults.watch = lose
+    world.start(**world.spot_fleet(3))
+    (request,) = world.compute.requests.values()
+    request.made_at += timedelta(minutes=5)  # so long EC2 finds no capacity
+    no = Refusal(RefusalKind.FATAL, "UnauthorizedOperation", "no")
+    world.compute.launch = lambda _spec, _attempt: no  # type: ignore[method-assign]
+    world.sweep()
+    assert request.done
+    assert world.annex().state is AnnexState.TERMINATED
+    assert "UnauthorizedOperation" in world.annex().reason
 
 
 def test_grow_behind_a_request_that_goes_on_has_its_own_time(world: World) -> None:
