@@ -40,7 +40,7 @@ from tests.fakes.world import ALICE, BOB, World
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
-    from chalicelib.model import AnnexId, InstanceId
+    from chalicelib.ids import AnnexId, InstanceId
 
 _T = TypeVar("_T")
 NAMES = ("foo", "foobar", "foo_bar", "foo.bar", "f", "x" * 64)

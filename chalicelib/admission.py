@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import timedelta
 
-    from .model import Annex, AnnexId
+    from .ids import AnnexId
+    from .model import Annex
     from .settings import Settings
     from .wire import StartRequest
 

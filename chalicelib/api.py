@@ -12,7 +12,7 @@ from . import wire
 from .asking import Asked
 from .check import Check
 from .errors import AnnexError, BadRequest, Forbidden
-from .model import AnnexName, CallerId, RequestId
+from .ids import AnnexName, CallerId, RequestId
 from .renew import Renew
 from .show import Show
 from .start import Start

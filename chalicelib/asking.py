@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 from .errors import NoSuchAnnex, NotOwner, RequestMismatch
 
 if TYPE_CHECKING:
-    from .model import Annex, AnnexName, CallerId, RequestId, RequestRecord
+    from .ids import AnnexName, CallerId, RequestId
+    from .model import Annex, RequestRecord
     from .ports import Ledger
 
 # After this long no further EC2 call is begun: one more with its repeats still fits into the

@@ -10,16 +10,18 @@ from typing import TYPE_CHECKING
 from . import __version__, wire
 from .configuration import Configuration
 from .errors import AnnexError
+from .ids import AnnexId, AnnexName
 from .iso import iso
+from .launch import Attempt
 from .launchspec import SpecMaker
-from .model import AnnexId, AnnexName, Attempt
 from .refusal_words import said
 from .sweep_health import sweep_missed
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from .model import CallerId, SweepState
+    from .ids import CallerId
+    from .model import SweepState
     from .services import Services
 
 _AT_ONCE = 9

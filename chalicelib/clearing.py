@@ -19,7 +19,8 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from .model import Annex, AnnexId, Instance, Leftover
+    from .ids import AnnexId
+    from .model import Annex, Instance, Leftover
     from .ports import Clock, ConfigStore, Journal, Ledger, Leftovers
 
 # Six kinds in seven minutes: whatever the schedule's rhythm, short of every seventh minute, each

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from .model import AnnexId, AnnexName
+    from .ids import AnnexId, AnnexName
 
 
 @dataclass(frozen=True, slots=True)

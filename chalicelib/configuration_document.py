@@ -8,8 +8,8 @@ import msgspec
 
 from .configuration import Configuration
 from .errors import Unreadable
+from .ids import AnnexId, AnnexName
 from .iso import iso, moment
-from .model import AnnexId, AnnexName
 
 
 def body_of(configuration: Configuration) -> bytes:

@@ -26,7 +26,8 @@ from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
 from .errors import Conflict, Unreadable
-from .model import Annex, AnnexId, AnnexState, RequestRecord, SweepState
+from .ids import AnnexId
+from .model import Annex, AnnexState, RequestRecord, SweepState
 from .transitions import KEPT_FOR
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from mypy_boto3_dynamodb import DynamoDBClient
     from mypy_boto3_dynamodb.type_defs import PutTypeDef, TransactWriteItemTypeDef
 
-    from .model import AnnexName, CallerId, RequestId
+    from .ids import AnnexName, CallerId, RequestId
 
 # A request may be repeated for so long; nobody keeps an unanswered request id longer.
 REQUESTS_KEPT_FOR = timedelta(days=30)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     )
     from mypy_boto3_ssm import SSMClient
 
-    from .model import Requirements
+    from .launch import Requirements
 
 _NO_TEMPLATE = ("InvalidLaunchTemplate", "InvalidParameterValue")
 _ANYWHERE = "0.0.0.0/0"

@@ -12,17 +12,11 @@ from .ec2_fleet import EC2Fleets
 from .ec2_refusals import UNKNOWN, refusal_of
 from .ec2_request import run_instances_request
 from .errors import AwsUnavailable
+from .ids import AnnexId, InstanceId
 from .iso import iso
+from .launch import Launched, Refusal, Road
 from .launch_templates import LaunchTemplates
-from .model import (
-    AnnexId,
-    Instance,
-    InstanceId,
-    InstanceState,
-    Launched,
-    Refusal,
-    Road,
-)
+from .model import Instance, InstanceState
 from .spot_fleet import SpotFleets
 from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE, lease_of
 
@@ -33,7 +27,8 @@ if TYPE_CHECKING:
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import InstanceTypeDef
 
-    from .model import Annex, Attempt, LaunchSpec
+    from .launch import Attempt, LaunchSpec
+    from .model import Annex
 
 # TerminateInstances takes 1,000 ids, but is all or nothing: small batches lose little to a bad id.
 _BATCH = 200

@@ -14,7 +14,8 @@ from botocore.exceptions import ClientError
 from .aws_errors import code_of, translated
 from .ec2_refusals import kind_of, refusal_of
 from .ec2_request import template_data
-from .model import InstanceId, Launched, Market, Refusal, RefusalKind
+from .ids import InstanceId
+from .launch import Launched, Market, Refusal, RefusalKind
 from .tags import ATTEMPT
 
 if TYPE_CHECKING:
@@ -22,8 +23,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
+    from .launch import Attempt, LaunchSpec, Place
     from .launch_templates import LaunchTemplates
-    from .model import Annex, Attempt, LaunchSpec, Place
+    from .model import Annex
 
 _MOST_DELETED = 25  # EC2 API reference, DeleteFleets: of more instant fleets, none is deleted
 # Where a policy asks for a tag, EC2 calls an id that does not exist a lack of rights.

@@ -13,7 +13,8 @@ from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
 from .errors import AwsUnavailable
-from .model import AnnexId, Leftover, LeftoverKind
+from .ids import AnnexId
+from .model import Leftover, LeftoverKind
 from .tags import ANNEX_ID, DEPLOYMENT, LEASE, lease_of
 
 if TYPE_CHECKING:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from .aws_errors import code_of, message_of
-from .model import Refusal, RefusalKind
+from .launch import Refusal, RefusalKind
 
 if TYPE_CHECKING:
     from botocore.exceptions import ClientError

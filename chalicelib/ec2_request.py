@@ -5,10 +5,10 @@ from __future__ import annotations
 import base64
 from typing import TYPE_CHECKING, Any
 
-from .model import Market
+from .launch import Market
 
 if TYPE_CHECKING:
-    from .model import Attempt, LaunchSpec
+    from .launch import Attempt, LaunchSpec
 
 
 def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:

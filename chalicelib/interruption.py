@@ -7,13 +7,14 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from . import transitions
+from .ids import InstanceId
 from .iso import moment
-from .model import InstanceId, Notice, NoticeKind
+from .model import Notice, NoticeKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from .model import AnnexId
+    from .ids import AnnexId
     from .ports import Compute, Journal, Ledger
     from .reconcile import Reconciler
 

@@ -8,7 +8,8 @@ from .iso import iso
 from .model import NoticeKind
 
 if TYPE_CHECKING:
-    from .model import Annex, InstanceId, Report
+    from .ids import InstanceId
+    from .model import Annex, Report
 
 # A machine reports as soon as the annex's own part of its user data runs.
 SILENT = "it left no report: its user data broke off early, or it could not reach S3."

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
-from .model import AnnexId
+from .ids import AnnexId
 from .tags import ANNEX_ID, DEPLOYMENT
 
 if TYPE_CHECKING:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from .model import Annex, Ask, Launch, Market, RefusalKind, Road
+from .launch import Ask, Launch, Market, RefusalKind, Road
 from .refusal_words import said as in_words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from .model import Attempt
+    from .launch import Attempt
+    from .model import Annex
 
 _FINAL = (RefusalKind.FATAL, RefusalKind.SPENT)
 

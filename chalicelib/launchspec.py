@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 from . import tags
 from .admission import units, user_part
 from .errors import BadRequest, NotSetUp
-from .model import Image, LaunchSpec, Market, Place, Requirements, Road
+from .launch import LaunchSpec, Market, Place, Requirements, Road
 from .spot_fleet_config import spot_fleet
 from .spot_fleet_template import Terms
 
@@ -20,7 +20,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
     from datetime import datetime
 
-    from .model import AnnexId
+    from .ids import AnnexId
+    from .model import Image
     from .ports import Catalog, Composer
     from .settings import Deployment, Settings
     from .wire import StartRequest

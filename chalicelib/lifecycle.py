@@ -11,14 +11,17 @@ from dataclasses import dataclass
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from .launch import Launch, Road
 from .launching import how_it_went, next_ask, why_nothing_started
-from .model import Annex, AnnexState, InstanceId, InstanceState, Launch, Road
+from .model import Annex, AnnexState, InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from .model import Ask, Attempt, Instance
+    from .ids import InstanceId
+    from .launch import Ask, Attempt
+    from .model import Instance
 
 # The sweep goes on with a launch for so long from when its turn came, and then gives up.
 LAUNCH_WINDOW = timedelta(minutes=5)

@@ -14,24 +14,16 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .configuration import Configuration
+    from .ids import AnnexId, AnnexName, CallerId, InstanceId, RequestId
+    from .launch import Attempt, Launched, LaunchSpec, Refusal, Requirements
     from .model import (
         Annex,
-        AnnexId,
-        AnnexName,
-        Attempt,
-        CallerId,
         Image,
         Instance,
-        InstanceId,
-        Launched,
-        LaunchSpec,
         Leftover,
         LeftoverKind,
-        Refusal,
         Report,
-        RequestId,
         RequestRecord,
-        Requirements,
         Subnet,
         SweepState,
     )

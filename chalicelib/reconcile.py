@@ -12,8 +12,10 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import transitions
+from .delivery import deliver
 from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
 from .last_words import SILENT, why_ending
+from .launch import Refusal, Road
 from .lifecycle import (
     UNSETTLED_GRACE,
     Action,
@@ -30,13 +32,15 @@ from .lifecycle import (
     Try,
     plan,
 )
-from .model import AnnexState, InstanceState, Refusal, Road
+from .model import AnnexState, InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
     from datetime import datetime
 
-    from .model import Annex, Ask, Instance, InstanceId
+    from .ids import InstanceId
+    from .launch import Ask
+    from .model import Annex, Instance
     from .ports import Clock, Compute, ConfigStore, Journal, Ledger, LegacyStore, Reports
 
 # A conditional write that loses this often in a row has met something worse than a race.
@@ -303,42 +307,11 @@ class Reconciler:
         )
 
     def deliver(self, annex: Annex, token: str | None = None) -> Annex:
-        """Bring the configuration object up to the ledger: lease, idle time, and a new token.
+        """Bring the configuration object up to the ledger, and record that it is.
 
-        Without a token the one that is there stays. An object of a higher generation is left
-        alone: whoever wrote it knew more. Raises Conflict, AwsUnavailable.
+        Without a token the one that is there stays. Raises Conflict, AwsUnavailable.
         """
-        for _ in range(_CONFLICTS_BORNE):
-            found = self.configs.read(annex.config_key)
-            if found is None:
-                # The machines fall back on tag and user data; there is no token to write it with.
-                self.journal.count("ConfigurationsMissing")
-                self.journal.fact("configuration missing", annex_id=annex.annex_id)
-                break
-            configuration, etag = found
-            newer = configuration.generation - annex.generation
-            if newer > 0 or (newer == 0 and token is None):
-                break
-            configuration = replace(
-                configuration,
-                generation=annex.generation,
-                lease_expires_at=annex.lease_expires_at,
-                idle_seconds=annex.idle_seconds,
-                token=token or configuration.token,
-            )
-            try:
-                self.configs.write(annex.config_key, configuration, etag)
-            except Conflict:
-                continue
-            break
-        else:
-            raise Conflict(
-                f"The configuration of annex {annex.name} changes all the time; ask again.",
-                annex=annex.name,
-            )
-        if annex.legacy and found is not None:
-            # Of the object that stands, whoever wrote it: they may have died before this.
-            self.legacy.write(configuration)
+        deliver(annex, token, self.configs, self.legacy, self.journal)
         generation = annex.generation
         return self.change(annex, lambda a: transitions.configuration_written(a, generation))
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from .model import Refusal
+    from .launch import Refusal
 
 _CONSOLE = "https://console.aws.amazon.com/servicequotas/home/services"
 _ADMINISTRATOR = "an administrator of the AWS account"

@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
     from datetime import datetime
 
-    from .model import Annex, AnnexName, Instance, InstanceId, Report
+    from .ids import AnnexName, InstanceId
+    from .model import Annex, Instance, Report
     from .services import Services
     from .wire import RenewRequest
 

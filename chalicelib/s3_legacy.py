@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from mypy_boto3_ssm import SSMClient
 
     from .configuration import Configuration
-    from .model import AnnexId
+    from .ids import AnnexId
     from .settings import Deployment
 
 

@@ -9,12 +9,14 @@ import msgspec
 from botocore.exceptions import BotoCoreError, ClientError
 
 from .errors import AnnexError
-from .model import InstanceId, Report
+from .model import Report
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
     from mypy_boto3_s3 import S3Client
+
+    from .ids import InstanceId
 
 # A machine is root on itself and may write anything: this much is read, this much is shown.
 _BYTES_READ = 16 * 1024

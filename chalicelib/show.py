@@ -14,7 +14,8 @@ from .errors import AnnexError
 from .sweep_health import sweep_missed
 
 if TYPE_CHECKING:
-    from .model import AnnexId, AnnexName, CallerId, Instance
+    from .ids import AnnexId, AnnexName, CallerId
+    from .model import Instance
     from .services import Services
 
 

@@ -15,7 +15,7 @@ from botocore.exceptions import ClientError, ParamValidationError
 from .aws_errors import code_of, translated
 from .ec2_refusals import refusal_of
 from .errors import AnnexError, AwsUnavailable
-from .model import Launched, Refusal, RefusalKind
+from .launch import Launched, Refusal, RefusalKind
 from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT
 
 if TYPE_CHECKING:
@@ -23,8 +23,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_ec2 import EC2Client
 
+    from .ids import AnnexId
+    from .launch import Attempt, LaunchSpec
     from .launch_templates import LaunchTemplates
-    from .model import AnnexId, Attempt, LaunchSpec
 
 # After that EC2 gives up by itself, should nobody cancel the request.
 VALID_FOR = timedelta(minutes=15)

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from . import tags
 from .errors import BadRequest, NotSetUp
 from .fleet_json import parsed, passed_on, read
-from .model import SpotFleet
+from .launch import SpotFleet
 from .spot_fleet_fields import REQUEST
 from .spot_fleet_pools import images_of, places_of, pools_of, subnets_of, weights_of
 from .spot_fleet_template import Terms, at, hardened, pairs_of, specified
@@ -23,7 +23,8 @@ from .spot_fleet_template import Terms, at, hardened, pairs_of, specified
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .model import Image, Place
+    from .launch import Place
+    from .model import Image
     from .ports import Catalog
     from .spot_fleet_pools import Pools
 

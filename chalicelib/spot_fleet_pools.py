@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from .errors import BadRequest
 from .fleet_json import read
-from .model import Place
+from .launch import Place
 from .spot_fleet_fields import TEMPLATE
 from .spot_fleet_template import template_of
 

@@ -27,17 +27,11 @@ from .errors import (
     Unreadable,
 )
 from .first_configuration import first_configuration
+from .ids import AnnexId, AnnexName
+from .launch import Attempt, Launch
 from .launching import late_token, next_ask, notes
 from .launchspec import SpecMaker
-from .model import (
-    Annex,
-    AnnexId,
-    AnnexName,
-    AnnexState,
-    Attempt,
-    Launch,
-    RequestRecord,
-)
+from .model import Annex, AnnexState, RequestRecord
 from .why_not import why_not
 
 if TYPE_CHECKING:

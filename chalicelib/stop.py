@@ -10,7 +10,8 @@ from .asking import owned
 from .errors import AnnexError
 
 if TYPE_CHECKING:
-    from .model import Annex, AnnexName, CallerId, Instance
+    from .ids import AnnexName, CallerId
+    from .model import Annex, Instance
     from .services import Services
 
 

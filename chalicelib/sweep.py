@@ -21,7 +21,8 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from .clearing import Clearing
-    from .model import Annex, AnnexId, Instance, InstanceId
+    from .ids import AnnexId, InstanceId
+    from .model import Annex, Instance
     from .ports import Clock, Compute, Journal, Ledger
     from .reconcile import Reconciler
 

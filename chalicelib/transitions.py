@@ -10,13 +10,16 @@ from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from .model import Annex, AnnexState, Attempt, Launch, Refusal, Road
+from .launch import Attempt, Launch, Refusal, Road
+from .model import Annex, AnnexState
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
     from datetime import datetime
 
-    from .model import Ask, InstanceId, Launched, Notice
+    from .ids import InstanceId
+    from .launch import Ask, Launched
+    from .model import Notice
 
 TRANSITIONS: dict[AnnexState, frozenset[AnnexState]] = {
     AnnexState.LAUNCHING: frozenset({AnnexState.ACTIVE, AnnexState.TERMINATING}),

@@ -14,7 +14,8 @@ from .model import Annex, AnnexState, InstanceState, NoticeKind
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
-    from .model import Instance, InstanceId, Report
+    from .ids import InstanceId
+    from .model import Instance, Report
 
 
 def annex_view(

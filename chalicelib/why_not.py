@@ -14,13 +14,15 @@ from .errors import (
     NoCapacity,
     QuotaExceeded,
 )
+from .launch import RefusalKind
 from .launching import notes
-from .model import AnnexState, RefusalKind
+from .model import AnnexState
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from .model import Annex, Launch, Refusal
+    from .launch import Launch, Refusal
+    from .model import Annex
 
 _NOT_ALLOWED = frozenset(
     {"UnauthorizedOperation", "OptInRequired", "PendingVerification", "Blocked", "AuthFailure"}

@@ -14,17 +14,9 @@ from botocore.stub import Stubber
 from chalicelib.ec2_compute import EC2Compute
 from chalicelib.ec2_request import run_instances_request
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import (
-    AnnexId,
-    Attempt,
-    Instance,
-    InstanceId,
-    InstanceState,
-    LaunchSpec,
-    Place,
-    Refusal,
-    RefusalKind,
-)
+from chalicelib.ids import AnnexId, InstanceId
+from chalicelib.launch import Attempt, LaunchSpec, Place, Refusal, RefusalKind
+from chalicelib.model import Instance, InstanceState
 from chalicelib.tags import annex_tags
 from tests.fakes.compute import FakeCompute
 

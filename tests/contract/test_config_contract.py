@@ -13,7 +13,8 @@ from botocore.exceptions import ReadTimeoutError
 
 from chalicelib.configuration import Configuration
 from chalicelib.errors import AwsUnavailable, Conflict, Unreadable
-from chalicelib.model import AnnexId, AnnexName, InstanceId, LeftoverKind, Report
+from chalicelib.ids import AnnexId, AnnexName, InstanceId
+from chalicelib.model import LeftoverKind, Report
 from chalicelib.s3_config import S3ConfigStore
 from chalicelib.s3_reports import S3Reports
 from tests.fakes.configs import FakeConfigs

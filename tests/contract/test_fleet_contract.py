@@ -11,12 +11,9 @@ import pytest
 
 from chalicelib.ec2_catalog import EC2Catalog
 from chalicelib.ec2_compute import EC2Compute
-from chalicelib.model import (
-    Annex,
-    AnnexId,
-    AnnexName,
+from chalicelib.ids import AnnexId, AnnexName, CallerId, RequestId
+from chalicelib.launch import (
     Attempt,
-    CallerId,
     Launch,
     Launched,
     LaunchSpec,
@@ -24,10 +21,10 @@ from chalicelib.model import (
     Place,
     Refusal,
     RefusalKind,
-    RequestId,
     Requirements,
     Road,
 )
+from chalicelib.model import Annex
 from chalicelib.tags import annex_tags
 from tests.fakes.compute import FakeCompute
 
@@ -95,7 +92,10 @@ def bench(request: pytest.FixtureRequest, clock: FakeClock) -> Iterator[Bench]:
     account: Account = request.getfixturevalue("account")
     local: LocalAccount = request.getfixturevalue("local_account")
     ec2 = account.client("ec2")
-    subnets = {one["AvailabilityZone"]: one for one in ec2.describe_subnets()["Subnets"]}
+    # Other tests make networks of their own.
+    ours = [{"Name": "default-for-az", "Values": ["true"]}]
+    found = ec2.describe_subnets(Filters=ours)["Subnets"]
+    subnets = {one["AvailabilityZone"]: one for one in found}
     places = tuple(
         Place(one, subnets[zone]["SubnetId"], zone, public_address=zone == "us-east-1a")
         for one in TYPES

@@ -12,27 +12,9 @@ import pytest
 from chalicelib import transitions
 from chalicelib.dynamodb_ledger import DynamoDBLedger
 from chalicelib.errors import Conflict, Unreadable
-from chalicelib.model import (
-    Annex,
-    AnnexId,
-    AnnexName,
-    AnnexState,
-    Ask,
-    CallerId,
-    InstanceId,
-    Launch,
-    Launched,
-    LaunchSpec,
-    Market,
-    Notice,
-    NoticeKind,
-    Place,
-    Refusal,
-    RefusalKind,
-    RequestId,
-    RequestRecord,
-    SweepState,
-)
+from chalicelib.ids import AnnexId, AnnexName, CallerId, InstanceId, RequestId
+from chalicelib.launch import Ask, Launch, Launched, LaunchSpec, Market, Place, Refusal, RefusalKind
+from chalicelib.model import Annex, AnnexState, Notice, NoticeKind, RequestRecord, SweepState
 from tests.fakes.ledger import FakeLedger
 
 if TYPE_CHECKING:

@@ -12,24 +12,9 @@ import pytest
 from chalicelib.admission import ANSWERS_PER_RECORD, LAUNCHES_PER_RECORD, MACHINES_PER_RECORD
 from chalicelib.dynamodb_ledger import DynamoDBLedger
 from chalicelib.errors import Unreadable
-from chalicelib.model import (
-    Annex,
-    AnnexId,
-    AnnexName,
-    Attempt,
-    CallerId,
-    InstanceId,
-    Launch,
-    LaunchSpec,
-    Notice,
-    NoticeKind,
-    Place,
-    Refusal,
-    RefusalKind,
-    RequestId,
-    RequestRecord,
-    SpotFleet,
-)
+from chalicelib.ids import AnnexId, AnnexName, CallerId, InstanceId, RequestId
+from chalicelib.launch import Attempt, Launch, LaunchSpec, Place, Refusal, RefusalKind, SpotFleet
+from chalicelib.model import Annex, Notice, NoticeKind, RequestRecord
 from chalicelib.transitions import with_notice
 
 if TYPE_CHECKING:

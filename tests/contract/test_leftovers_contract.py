@@ -13,7 +13,8 @@ from botocore.stub import Stubber
 
 from chalicelib.ec2_leftovers import EC2Leftovers
 from chalicelib.errors import AwsUnavailable, Forbidden
-from chalicelib.model import AnnexId, Leftover, LeftoverKind
+from chalicelib.ids import AnnexId
+from chalicelib.model import Leftover, LeftoverKind
 from chalicelib.tags import annex_tags
 from local.iam.policy import Need, allows
 from tests.fakes.leftovers import FakeLeftovers

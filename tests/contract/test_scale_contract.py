@@ -10,7 +10,8 @@ import pytest
 
 from chalicelib.ec2_compute import EC2Compute
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexId, InstanceId, Report
+from chalicelib.ids import AnnexId, InstanceId
+from chalicelib.model import Report
 from chalicelib.s3_reports import S3Reports
 from chalicelib.tags import DEPLOYMENT, annex_tags
 from chalicelib.wiring import CONFIG

@@ -14,16 +14,8 @@ import pytest
 
 from chalicelib.ec2_catalog import EC2Catalog
 from chalicelib.ec2_compute import EC2Compute
-from chalicelib.model import (
-    AnnexId,
-    Attempt,
-    Launched,
-    LaunchSpec,
-    Market,
-    Refusal,
-    RefusalKind,
-    Road,
-)
+from chalicelib.ids import AnnexId
+from chalicelib.launch import Attempt, Launched, LaunchSpec, Market, Refusal, RefusalKind, Road
 from chalicelib.spot_fleet_config import spot_fleet
 from chalicelib.spot_fleet_template import Terms
 from chalicelib.tags import annex_tags
@@ -147,7 +139,10 @@ def bench(account: Account) -> Bench:
         except account.client("iam").exceptions.InvalidInputException:
             pass
     images = {one["Architecture"]: one for one in ec2.describe_images()["Images"]}
-    subnets = {one["AvailabilityZone"]: one for one in ec2.describe_subnets()["Subnets"]}
+    # Other tests make networks of their own.
+    ours = [{"Name": "default-for-az", "Values": ["true"]}]
+    found = ec2.describe_subnets(Filters=ours)["Subnets"]
+    subnets = {one["AvailabilityZone"]: one for one in found}
     vpc = subnets["us-east-1a"]["VpcId"]
     group = ec2.create_security_group(GroupName=account.name, Description="test", VpcId=vpc)
     key = f"{account.name}-laptop"

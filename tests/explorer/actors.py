@@ -17,7 +17,7 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from chalicelib.errors import AnnexError
-from chalicelib.model import InstanceId
+from chalicelib.ids import InstanceId
 from tests.explorer.saved import Numbers, comparable
 from tests.fakes.faults import Watched
 from tests.fakes.world import World

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
     from datetime import datetime
 
     from chalicelib.api import HttpAnswer
-    from chalicelib.model import Annex, AnnexId, Instance, InstanceId, Launch
+    from chalicelib.ids import AnnexId, InstanceId
+    from chalicelib.launch import Launch
+    from chalicelib.model import Annex, Instance
     from tests.explorer.actors import Operation
     from tests.fakes.world import World
 

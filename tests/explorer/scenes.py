@@ -15,7 +15,7 @@ from tests.fakes.world import World
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from chalicelib.model import InstanceId
+    from chalicelib.ids import InstanceId
 
 LEASE = 900  # seconds, longer than a launch may go on
 _BODIES = World()

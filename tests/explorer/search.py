@@ -18,7 +18,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
 
 from chalicelib.errors import AnnexError, AwsUnavailable
-from chalicelib.model import AnnexState, InstanceId, InstanceState
+from chalicelib.model import AnnexState, InstanceState
 from tests.explorer import promises
 from tests.explorer.actors import (
     EPOCH,
@@ -39,6 +39,8 @@ from tests.fakes.world import World
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
+
+    from chalicelib.ids import InstanceId
 
 SILENCE = Told(error=AwsUnavailable("no answer"))
 

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import HttpAnswer
 from chalicelib.configuration import Configuration
-from chalicelib.model import Annex, Attempt, Instance, Refusal, RequestRecord
+from chalicelib.launch import Attempt, Refusal
+from chalicelib.model import Annex, Instance, RequestRecord
 from tests.explorer.actors import moment
 
 if TYPE_CHECKING:

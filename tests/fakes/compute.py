@@ -6,25 +6,18 @@ from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
+from chalicelib.ids import AnnexId, InstanceId
 from chalicelib.iso import iso, moment
-from chalicelib.model import (
-    AnnexId,
-    Instance,
-    InstanceId,
-    InstanceState,
-    Launched,
-    Market,
-    Refusal,
-    RefusalKind,
-    Road,
-)
+from chalicelib.launch import Launched, Market, Refusal, RefusalKind, Road
+from chalicelib.model import Instance, InstanceState
 from chalicelib.tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, LEASE
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
     from datetime import datetime
 
-    from chalicelib.model import Annex, Attempt, LaunchSpec, Place
+    from chalicelib.launch import Attempt, LaunchSpec, Place
+    from chalicelib.model import Annex
     from chalicelib.ports import Clock
 
 _BOOT = timedelta(seconds=20)

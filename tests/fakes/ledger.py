@@ -6,12 +6,12 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from chalicelib.errors import Conflict, Unreadable
-from chalicelib.model import Annex, AnnexId, AnnexName, AnnexState, RequestRecord, SweepState
+from chalicelib.model import Annex, AnnexState, RequestRecord, SweepState
 
 if TYPE_CHECKING:
     from datetime import datetime
 
-    from chalicelib.model import CallerId, RequestId
+    from chalicelib.ids import AnnexId, AnnexName, CallerId, RequestId
 
 
 class FakeLedger:

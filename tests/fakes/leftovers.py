@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexId, Leftover, LeftoverKind
+from chalicelib.ids import AnnexId
+from chalicelib.model import Leftover, LeftoverKind
 from chalicelib.tags import ANNEX_ID, LEASE, lease_of
 
 if TYPE_CHECKING:

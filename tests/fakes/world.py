@@ -8,7 +8,8 @@ from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import Api, HttpAnswer, HttpRequest
-from chalicelib.model import AnnexName, Image, InstanceId, Report, Subnet
+from chalicelib.ids import AnnexName, InstanceId
+from chalicelib.model import Image, Report, Subnet
 from chalicelib.services import Services
 from chalicelib.settings import Deployment, Settings
 
@@ -23,7 +24,9 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chalicelib.configuration import Configuration
-    from chalicelib.model import Annex, AnnexId, Requirements, SweepState
+    from chalicelib.ids import AnnexId
+    from chalicelib.launch import Requirements
+    from chalicelib.model import Annex, SweepState
 
 ALICE, BOB = "AIDAALICE", "AIDABOB"
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib import admission
-from chalicelib.model import AnnexState, InstanceState, Refusal, RefusalKind
+from chalicelib.launch import Refusal, RefusalKind
+from chalicelib.model import AnnexState, InstanceState
 from tests.fakes.world import ALICE, BOB, World, code, told
 
 if TYPE_CHECKING:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib.errors import Forbidden, NotSetUp
-from chalicelib.model import Refusal, RefusalKind
+from chalicelib.launch import Refusal, RefusalKind
 from tests.fakes.world import told
 
 if TYPE_CHECKING:

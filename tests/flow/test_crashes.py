@@ -19,7 +19,8 @@ from chalicelib.clearing import ROUND_MINUTES, turn
 from chalicelib.errors import AwsUnavailable
 from chalicelib.interruption import RECLAIM
 from chalicelib.iso import iso
-from chalicelib.model import AnnexState, InstanceState, LeftoverKind, Refusal, RefusalKind
+from chalicelib.launch import Refusal, RefusalKind
+from chalicelib.model import AnnexState, InstanceState, LeftoverKind
 from chalicelib.tags import annex_tags
 from tests.fakes.faults import Crash
 from tests.fakes.world import World

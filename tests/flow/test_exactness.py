@@ -11,12 +11,14 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
 from chalicelib.clearing import ROUND_MINUTES
-from chalicelib.model import AnnexState, InstanceId, InstanceState
+from chalicelib.model import AnnexState, InstanceState
 from chalicelib.tags import ANNEX_ID, DEPLOYMENT, LEASE, NAME, OWNER
 from tests.fakes.world import ALICE, BOB, World
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from chalicelib.ids import InstanceId
 
 LONG = "f" * 64
 NAMES = ("foo", "foobar", "foo_bar", "foo.bar", "foo-bar", "Foo", "f", LONG, LONG[:63] + "g")

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexState, Market, Refusal, RefusalKind, Road
+from chalicelib.launch import Market, Refusal, RefusalKind, Road
+from chalicelib.model import AnnexState
 from tests.fakes.world import World, code, told
 
 NO_CAPACITY = Refusal(RefusalKind.CAPACITY, "InsufficientInstanceCapacity", "There is none")

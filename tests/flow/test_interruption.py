@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from chalicelib.ids import InstanceId
 from chalicelib.interruption import REBALANCE, RECLAIM, STATE_CHANGED
 from chalicelib.iso import iso
-from chalicelib.model import AnnexState, InstanceId, InstanceState, Report
+from chalicelib.model import AnnexState, InstanceState, Report
 from tests.fakes.world import told
 
 if TYPE_CHECKING:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.model import AnnexState, Refusal, RefusalKind
+from chalicelib.launch import Refusal, RefusalKind
+from chalicelib.model import AnnexState
 from tests.fakes.world import World, code, told
 
 DENIED = (

@@ -13,7 +13,7 @@ from chalicelib.tags import ANNEX_ID, DEPLOYMENT
 from tests.fakes.world import World, told
 
 if TYPE_CHECKING:
-    from chalicelib.model import InstanceId
+    from chalicelib.ids import InstanceId
 
 MANY = 1200
 

@@ -10,7 +10,8 @@ import pytest
 
 from chalicelib import lifecycle
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexState, Market, Refusal, RefusalKind, Road
+from chalicelib.launch import Market, Refusal, RefusalKind, Road
+from chalicelib.model import AnnexState
 from tests.fakes.spot_fleets import templates
 from tests.fakes.world import code, told
 

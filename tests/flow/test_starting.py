@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexState, Refusal, RefusalKind
+from chalicelib.launch import Refusal, RefusalKind
+from chalicelib.model import AnnexState
 from tests.fakes.world import BOB, code, told
 
 if TYPE_CHECKING:

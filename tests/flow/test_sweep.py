@@ -9,13 +9,14 @@ from typing import TYPE_CHECKING
 import pytest
 
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import AnnexState, InstanceId, InstanceState, Report
+from chalicelib.model import AnnexState, InstanceState, Report
 from chalicelib.tags import ANNEX_ID, DEPLOYMENT, LEASE
 from tests.fakes.world import told
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from chalicelib.ids import InstanceId
     from tests.fakes.world import World
 
 

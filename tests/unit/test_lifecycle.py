@@ -11,6 +11,18 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chalicelib import lifecycle, transitions
+from chalicelib.ids import AnnexId, AnnexName, CallerId, InstanceId, RequestId
+from chalicelib.launch import (
+    Ask,
+    Launch,
+    Launched,
+    LaunchSpec,
+    Market,
+    Place,
+    Refusal,
+    RefusalKind,
+    Road,
+)
 from chalicelib.lifecycle import (
     Action,
     Adopt,
@@ -26,26 +38,7 @@ from chalicelib.lifecycle import (
     Try,
     plan,
 )
-from chalicelib.model import (
-    Annex,
-    AnnexId,
-    AnnexName,
-    AnnexState,
-    Ask,
-    CallerId,
-    Instance,
-    InstanceId,
-    InstanceState,
-    Launch,
-    Launched,
-    LaunchSpec,
-    Market,
-    Place,
-    Refusal,
-    RefusalKind,
-    RequestId,
-    Road,
-)
+from chalicelib.model import Annex, AnnexState, Instance, InstanceState
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -8,15 +8,8 @@ from typing import Any
 
 import pytest
 
-from chalicelib.model import (
-    AnnexId,
-    AnnexState,
-    Instance,
-    InstanceId,
-    InstanceState,
-    Leftover,
-    LeftoverKind,
-)
+from chalicelib.ids import AnnexId, InstanceId
+from chalicelib.model import AnnexState, Instance, InstanceState, Leftover, LeftoverKind
 from chalicelib.orphans import ORPHAN_GRACE, Verdict, verdict
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from chalicelib.model import Refusal, RefusalKind
+from chalicelib.launch import Refusal, RefusalKind
 from chalicelib.refusal_words import permission_in, said
 
 DENIED = (

@@ -1,0 +1,56 @@
+"""What machines are told after their annex has changed: the configuration object brought up to it."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from .errors import Conflict
+
+if TYPE_CHECKING:
+    from .model import Annex
+    from .ports import ConfigStore, Journal, LegacyStore
+
+# A conditional write that loses this often in a row has met something worse than a race.
+_CONFLICTS_BORNE = 5
+
+
+def deliver(
+    annex: Annex, token: str | None, configs: ConfigStore, legacy: LegacyStore, journal: Journal
+) -> None:
+    """Write lease, idle time and, if there is one, a new token over the object that is there.
+
+    An object of a higher generation is left alone: whoever wrote it knew more. Raises Conflict,
+    AwsUnavailable.
+    """
+    for _ in range(_CONFLICTS_BORNE):
+        found = configs.read(annex.config_key)
+        if found is None:
+            # The machines fall back on tag and user data; there is no token to write it with.
+            journal.count("ConfigurationsMissing")
+            journal.fact("configuration missing", annex_id=annex.annex_id)
+            return
+        configuration, etag = found
+        newer = configuration.generation - annex.generation
+        if newer > 0 or (newer == 0 and token is None):
+            break
+        configuration = replace(
+            configuration,
+            generation=annex.generation,
+            lease_expires_at=annex.lease_expires_at,
+            idle_seconds=annex.idle_seconds,
+            token=token or configuration.token,
+        )
+        try:
+            configs.write(annex.config_key, configuration, etag)
+        except Conflict:
+            continue
+        break
+    else:
+        raise Conflict(
+            f"The configuration of annex {annex.name} changes all the time; ask again.",
+            annex=annex.name,
+        )
+    if annex.legacy:
+        # Of the object that stands, whoever wrote it: they may have died before this.
+        legacy.write(configuration)
