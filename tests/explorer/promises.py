@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.lifecycle import LAUNCH_WINDOW
 from chalicelib.model import AnnexState
+from chalicelib.orphans import past_own_tag
 from chalicelib.tags import DEPLOYMENT
 from chalicelib.transitions import TRANSITIONS
 from tests.flow.test_crashes import LIVING, check_promises
@@ -130,6 +131,8 @@ def _may_end(
         raise Broken(f"{one.instance_id} was ended, and is nobody's")
     if annex.name in stopped or annex.is_over(now):
         return
+    if past_own_tag(one, now):
+        return  # for five minutes nobody has told it of a renewal, nor can the ledger be read
     # A launch that EC2 never answered was given up, and said to have been.
     given_up = any(
         now >= launch.opened_at + LAUNCH_WINDOW and launch.closed != "complete"
