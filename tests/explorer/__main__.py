@@ -22,25 +22,23 @@ if TYPE_CHECKING:
 
 @dataclass
 class Sum:
-    """What searches came to: `depths` has how deep each left nothing out."""
+    """What searches came to; `cut` are the depths that those reached which did not end."""
 
+    searches: int = 0
     states: int = 0
     transitions: int = 0
-    depths: list[int] = field(default_factory=list)
-    whole: int = 0
+    depth: int = 0
+    cut: list[int] = field(default_factory=list)
     seconds: float = 0
     broken: list[list[str]] = field(default_factory=list)
 
-    @property
-    def searches(self) -> int:
-        """How many."""
-        return len(self.depths)
-
     def __str__(self) -> str:
+        ended = self.searches - len(self.cut)
+        others = f", others to depth {min(self.cut)} or more" if self.cut else ""
         return (
-            f"{self.searches:3} searches, {self.whole:3} to the end, {self.states:9,} states, "
-            f"{self.transitions:9,} transitions, depth {min(self.depths):2} to "
-            f"{max(self.depths):2}, {self.seconds:3.0f} CPU s, {len(self.broken)} broken"
+            f"{self.searches:3} searches, {ended:3} to the end{others:28}: "
+            f"{self.states:9,} states, {self.transitions:9,} transitions, depth {self.depth:2}, "
+            f"{self.seconds:3.0f} CPU s, {len(self.broken)} broken"
         )
 
 
@@ -48,10 +46,11 @@ def summed(sums: Iterable[Sum]) -> Sum:
     """All of them in one; of what is broken the shortest story comes first."""
     total = Sum()
     for one in sums:
+        total.searches += one.searches
         total.states += one.states
         total.transitions += one.transitions
-        total.depths += one.depths
-        total.whole += one.whole
+        total.depth = max(total.depth, one.depth)
+        total.cut += one.cut
         total.seconds += one.seconds
         total.broken += one.broken
     total.broken.sort(key=len)
@@ -79,10 +78,11 @@ def _searched(
     found = explorer.search(operations, rounds.bounds, most=rounds.most)
     who = ", ".join(map(str, operations))
     return Sum(
+        1,
         found.states,
         found.transitions,
-        [found.depth],
-        int(found.whole),
+        found.depth,
+        [] if found.whole else [found.depth],
         time.process_time() - began,
         [[f"Given {scene}; {who}:", *story(found)]] if found.broken else [],
     )

@@ -184,8 +184,8 @@ class Round:
         others = "".join(f", {one}" for one in self.others)
         bounds = self.bounds
         return (
-            f"{who}{others}: {self.most:,} states a search; calls that fail {bounds.failures}, ticks of the "
-            f"clock {bounds.ticks}, machines that end {bounds.endings}"
+            f"{who}{others}: {self.most:,} states a search; calls that fail {bounds.failures}, "
+            f"ticks of the clock {bounds.ticks}, machines that end {bounds.endings}"
         )
 
 

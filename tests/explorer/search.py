@@ -301,6 +301,7 @@ class Explorer:
             self._endeds[key] = []
             for one in ours:
                 self._put(ports, now)
+                self.world.compute.ours()  # a Spot Fleet's machines come when they are looked for
                 self.world.compute.become(one, InstanceState.SHUTTING_DOWN)
                 changed = tuple(self._save(port) for port in range(len(self._fakes)))
                 self._endeds[key].append((one, changed))
