@@ -17,7 +17,7 @@ demo: prepared-root
 
 test: check prepared-root
 	@echo "==> Orders of the control plane's calls: a part of \`make explore'"
-	@$(BIN)/python -m tests.explorer --part 8
+	@$(BIN)/python -m tests.explorer --part 10
 	@echo "==> The local account and the control plane on it"
 	@$(BIN)/python -m pytest tests/client/test_setup.py tests/contract tests/account -q -n 2 --dist loadfile
 	@echo "==> Real HTCondor"

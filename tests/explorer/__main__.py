@@ -33,10 +33,11 @@ class Sum:
     broken: list[list[str]] = field(default_factory=list)
 
     def __str__(self) -> str:
-        ended = self.searches - len(self.cut)
-        others = f", others to depth {min(self.cut)} or more" if self.cut else ""
+        far = "all to the end"
+        if self.cut:
+            far = f"{self.searches - len(self.cut)} to the end, others to depth {min(self.cut)}"
         return (
-            f"{self.searches:3} searches, {ended:3} to the end{others:28}: "
+            f"{self.searches:3} searches, {far + ',':37} "
             f"{self.states:9,} states, {self.transitions:9,} transitions, depth {self.depth:2}, "
             f"{self.seconds:3.0f} CPU s, {len(self.broken)} broken"
         )

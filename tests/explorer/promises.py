@@ -170,9 +170,19 @@ def answer_is_true(operation: Operation, answer: HttpAnswer, world: World) -> No
         _promise(told["pending"] or launch.closed, "told to be settled, and is not")
         _promise(len(launch.started) >= told["started"], "more machines told than there are")
         return
-    if annex.state not in ENDING:
+    if annex.state not in ENDING and not _overtaken(operation, annex, world):
         found = world.configs.objects[annex.config_key][0]
         _promise(found.token != "the-annex-token", "renewed, and its machines got no new token")
+
+
+def _overtaken(operation: Operation, annex: Annex, world: World) -> bool:
+    """Whether a later request has moved the lease again: the token that counts is its own."""
+    (made_at,) = (
+        one.made_at
+        for one in world.ledger.requests.values()
+        if one.request_id == operation.body["request_id"]
+    )
+    return annex.lease_expires_at != made_at + timedelta(seconds=operation.body["duration_seconds"])
 
 
 def _launches_of(operation: Operation, world: World) -> list[Launch]:
