@@ -1,7 +1,7 @@
 """EC2 Fleets of type instant: every type and zone in one call, which answers with what it got.
 
 A fleet launches from launch templates, made before it by name. A template says whether machines
-get a public address, so an annex has one for each kind of subnet that it uses. Once answered, an
+get a public address, so an attempt has one for each kind of subnet that it uses. Once answered, an
 instant fleet does nothing more and is only a receipt: its machines are found by their tags.
 """
 
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
-from .aws_errors import translated
+from .aws_errors import code_of, translated
 from .ec2_refusals import kind_of, refusal_of
 from .ec2_request import template_data
 from .model import InstanceId, Launched, Market, Refusal, RefusalKind
@@ -25,7 +25,9 @@ if TYPE_CHECKING:
     from .launch_templates import LaunchTemplates
     from .model import Annex, Attempt, LaunchSpec, Place
 
-
+_MOST_DELETED = 25  # EC2 API reference, DeleteFleets: of more instant fleets, none is deleted
+# Where a policy asks for a tag, EC2 calls an id that does not exist a lack of rights.
+_NO_SUCH = ("InvalidFleetId", "UnauthorizedOperation")
 # Of one type or zone, and no reason not to ask on demand.
 _PASSING = frozenset(
     {
@@ -52,7 +54,8 @@ class EC2Fleets:
             try:
                 for public in _ways_out(spec.places):
                     name = self._template_name(attempt, public=public)
-                    self._templates.make(name, template_data(spec, public=public), spec.tags)
+                    data = template_data(spec, attempt.market, public=public)
+                    self._templates.make(name, data, spec.tags)
                 answer: Any = self._client.create_fleet(**self.request(spec, attempt))
             except ClientError as error:
                 refusal = refusal_of(error)
@@ -117,15 +120,25 @@ class EC2Fleets:
         Raises AwsUnavailable, Forbidden.
         """
         ids = [one.fleet_id for one in annex.attempts if one.fleet_id.startswith("fleet-")]
-        if ids:
+        for start in range(0, len(ids), _MOST_DELETED):
             with translated("delete fleets"):
-                # An instant fleet cannot be deleted without its machines, which have ended.
-                self._client.delete_fleets(FleetIds=ids, TerminateInstances=True)
+                self._delete(ids[start : start + _MOST_DELETED])
+
+    def _delete(self, ids: list[str]) -> None:
+        try:
+            # An instant fleet cannot be deleted without its machines, which have ended.
+            self._client.delete_fleets(FleetIds=ids, TerminateInstances=True)
+        except ClientError as error:
+            if not code_of(error).startswith(_NO_SUCH):
+                raise
+            # A receipt that is gone, or stays, costs nothing: it must not keep the annex from its
+            # end, nor the other receipts.
+            for one in ids if len(ids) > 1 else ():
+                self._delete([one])
 
     def _template_name(self, attempt: Attempt, *, public: bool) -> str:
-        """Annex and launch: user data and tags are a launch's own, whatever its attempts."""
-        launch = attempt.client_token.rpartition("-")[0]
-        return f"{self._deployment}-{launch}-{int(public)}"
+        """Annex, launch and attempt: a template for spot is no good on demand."""
+        return f"{self._deployment}-{attempt.client_token}-{int(public)}"
 
 
 def _ways_out(places: Iterable[Place]) -> list[bool]:

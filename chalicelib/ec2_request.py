@@ -34,14 +34,15 @@ def run_instances_request(spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
     return request
 
 
-def template_data(spec: LaunchSpec, *, public: bool) -> dict[str, Any]:
-    """The LaunchTemplateData for a launch; type, subnet and price come with the fleet's overrides.
+def template_data(spec: LaunchSpec, market: Market, *, public: bool) -> dict[str, Any]:
+    """The LaunchTemplateData for an attempt; type, subnet, price come with the fleet's overrides.
 
-    Here the user data is base64 already: botocore leaves a template's alone.
+    Here the user data is base64 already: botocore leaves a template's alone. Where no spot
+    machine is asked for, EC2 refuses tags for spot requests.
     """
     data = _machine(spec, public=public)
     data["UserData"] = base64.b64encode(spec.user_data).decode()
-    if spec.market is Market.SPOT:
+    if market is Market.SPOT:
         (machines, *_) = data["TagSpecifications"]
         data["TagSpecifications"].append({**machines, "ResourceType": "spot-instances-request"})
     return data

@@ -54,7 +54,8 @@ def _notes(launch: Launch, attempt: Attempt) -> Iterator[str]:
     for no in attempt.refusals:
         sentence = in_words(no, no.where.partition(" ")[0])
         # What holds whatever the type and zone need not be told of each.
-        yield sentence if no.kind in _FINAL else f"{no.where}: {sentence}"
+        whole = sentence[:1].upper() + sentence[1:]
+        yield whole if no.kind in _FINAL else f"{no.where}: {sentence}"
     if attempt.got >= attempt.count:
         return
     if attempt.settled:
@@ -80,9 +81,21 @@ def why_nothing_started(annex: Annex) -> str:
 
 
 def requested(annex: Annex) -> int:
-    """Units asked for, without the launches that started none."""
-    asked = sum(one.asked for one in annex.launches if one.started or not one.closed)
-    return asked or (annex.launches[0].asked if annex.launches else 0)
+    """What was asked for, in the annex's unit, without the launches that started none."""
+    asked = sum(_asked(annex, one) for one in annex.launches if one.started or not one.closed)
+    return asked or (_asked(annex, annex.launches[0]) if annex.launches else 0)
+
+
+def started(annex: Annex) -> int:
+    """What has been started, in the annex's unit."""
+    return sum(one.got if unit(annex) == "slot" else len(one.started) for one in annex.launches)
+
+
+def _asked(annex: Annex, launch: Launch) -> int:
+    if unit(annex) == "slot" or not launch.spec.weights:
+        return launch.asked
+    # Slots of an annex that is counted in machines, as far as it is known which they are.
+    return len(launch.started) + launch.spec.machines(launch.missing)
 
 
 def unit(annex: Annex) -> str:

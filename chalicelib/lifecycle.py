@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from .model import Ask, Attempt, Instance
 
-# The sweep goes on with a launch this long after it was asked for, and then gives up.
+# The sweep goes on with a launch for so long from when its turn came, and then gives up.
 LAUNCH_WINDOW = timedelta(minutes=5)
 # A Spot Fleet request waits for capacity, and says so itself to EC2 (ValidUntil).
 SPOT_FLEET_WINDOW = timedelta(minutes=15)
@@ -149,8 +149,9 @@ def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[A
     """
     match annex.state:
         case AnnexState.TERMINATED:
-            # A machine of a finished annex came late; its record promises that there is none.
-            return _terminate(_endable(seen))
+            # A machine or request of a finished annex came late; its record promises that there is
+            # none.
+            return _cancel(annex) + _terminate(_endable(seen))
         case AnnexState.TERMINATING:
             return _plan_ending(annex, seen, now)
         case AnnexState.LAUNCHING | AnnexState.ACTIVE:
@@ -197,7 +198,7 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
             return []  # its request is about to write it, or is being repeated
         return [BeginEnding("the request that started it was cut off before any machine was asked")]
     spot_fleet = launch.spec.road is Road.SPOT_FLEET
-    over = now >= launch.opened_at + (SPOT_FLEET_WINDOW if spot_fleet else LAUNCH_WINDOW)
+    over = now >= _gives_up_at(annex, launch)
     if (over or not launch.missing) and _requesting(annex):
         return [CancelRequests(terminate=False)]
     if not launch.missing:
@@ -205,15 +206,33 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
     if over:
         how = f"given up after {'fifteen' if spot_fleet else 'five'} minutes"
         return [CloseLaunch(launch.number, how_it_went(launch, how))]
-    return _plan_attempt(launch, now)
+    return _plan_attempt(annex, launch, now)
 
 
-def _plan_attempt(launch: Launch, now: datetime) -> list[Action]:
+def _gives_up_at(annex: Annex, launch: Launch) -> datetime:
+    """When a launch has had its time: that begins with its first call, or when it must be its turn.
+
+    A launch waits for those before it, and a Spot Fleet request goes on for long.
+    """
+    end = annex.created_at
+    for one in annex.launches:
+        begins = min([max(end, one.opened_at), *(attempt.called_at for attempt in one.attempts)])
+        end = begins + (SPOT_FLEET_WINDOW if one.spec.road is Road.SPOT_FLEET else LAUNCH_WINDOW)
+        if one.number == launch.number:
+            break
+    return end
+
+
+def _plan_attempt(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
     """One attempt at a time: the next only when what the last one started is known."""
+    if launch.spec.legacy and annex.written_generation < annex.generation:
+        return []  # its image reads the configuration once, when it boots
     pending = launch.unsettled
     if pending is not None:
         if pending.fleet_id:
             return []  # EC2 has the request; its machines are adopted as they come
+        if pending.refusal is not None:
+            return [CancelRequests(terminate=False)]  # a repeat was refused
         under_way = now < pending.called_at + CALL_ENDS_WITHIN
         return [] if under_way else [Call(launch.number, pending.client_token)]
     ask = next_ask(launch)

@@ -276,7 +276,7 @@ class Annex:
     `generation` rises with every change the machines must hear of, `written_generation` is the one
     in the configuration object (0: never written). `ended` are machines known to be gone.
     `version` is the ledger's: a save is refused when the record has moved on. `notices` are words
-    for status: nothing is done for them.
+    for status, the newest: nothing is done for them.
     """
 
     annex_id: AnnexId

@@ -133,7 +133,7 @@ class Reconciler:
             case Try(number, _, ask):
                 return self._try(annex, number, ask)
             case Call(_, token):
-                return self._call(annex, token)
+                return self._call(annex, token, repeated=True)
             case CancelRequests(terminate):
                 return self._cancel(annex, terminate=terminate)
             case CloseLaunch(number, note):
@@ -285,7 +285,7 @@ class Reconciler:
         attempt = annex.launch_by(number).attempts[-1]
         return self._call(annex, attempt.client_token)
 
-    def _call(self, annex: Annex, client_token: str) -> Annex:
+    def _call(self, annex: Annex, client_token: str, *, repeated: bool = False) -> Annex:
         launch, attempt = next(
             (launch, attempt)
             for launch in annex.launches
@@ -307,7 +307,10 @@ class Reconciler:
                 fleet=outcome.fleet_id,
                 refused=sorted({f"{no.where}: {no.code}" for no in outcome.refusals}),
             )
-        return self.change(annex, lambda a: transitions.with_outcome(a, client_token, outcome))
+        return self.change(
+            annex,
+            lambda a: transitions.with_outcome(a, client_token, outcome, repeated=repeated),
+        )
 
     def deliver(self, annex: Annex, token: str | None = None) -> Annex:
         """Bring the configuration object up to the ledger: lease, idle time, and a new token.
@@ -337,14 +340,15 @@ class Reconciler:
                 self.configs.write(annex.config_key, configuration, etag)
             except Conflict:
                 continue
-            if annex.legacy:
-                self.legacy.write(configuration)
             break
         else:
             raise Conflict(
                 f"The configuration of annex {annex.name} changes all the time; ask again.",
                 annex=annex.name,
             )
+        if annex.legacy and found is not None:
+            # Of the object that stands, whoever wrote it: they may have died before this.
+            self.legacy.write(configuration)
         generation = annex.generation
         return self.change(annex, lambda a: transitions.configuration_written(a, generation))
 

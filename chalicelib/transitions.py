@@ -27,6 +27,8 @@ TRANSITIONS: dict[AnnexState, frozenset[AnnexState]] = {
 
 # The ledger keeps what has ended this long, so that status can say why it ended.
 KEPT_FOR = timedelta(days=7)
+# The newest, for people: a record has little room, and may have had thousands of machines.
+NOTICES_KEPT = 200
 
 
 def _move(annex: Annex, state: AnnexState) -> Annex:
@@ -91,17 +93,27 @@ def with_machines(annex: Annex, client_token: str, machines: Mapping[InstanceId,
     return _adopt_terms(_move(annex, AnnexState.ACTIVE), launch)
 
 
-def with_outcome(annex: Annex, client_token: str, outcome: Launched | Refusal) -> Annex:
-    """EC2 has answered an attempt: its machines, or a definite no."""
+def with_outcome(
+    annex: Annex, client_token: str, outcome: Launched | Refusal, *, repeated: bool = False
+) -> Annex:
+    """EC2 has answered an attempt: its machines, or a definite no.
+
+    A no to a repeated call says nothing of the first one: a Spot Fleet request may be there, and
+    goes on until it is cancelled.
+    """
     if isinstance(outcome, Refusal):
         launch, attempt = _by_token(annex, client_token)
-        answered = replace(attempt, settled=True, refusal=attempt.refusal or outcome)
+        settled = attempt.settled or not (repeated and launch.spec.road is Road.SPOT_FLEET)
+        answered = replace(attempt, settled=settled, refusal=attempt.refusal or outcome)
     else:
         annex = with_machines(annex, client_token, dict(outcome.machines))
         launch, attempt = _by_token(annex, client_token)
+        # A repeated call may be under way while its request is looked for, and not found: what
+        # was settled without it is open again, until it is cancelled.
+        late = not outcome.final and outcome.fleet_id != attempt.fleet_id
         answered = replace(
             attempt,
-            settled=attempt.settled or outcome.final,
+            settled=outcome.final or (attempt.settled and not late),
             refusals=outcome.refusals or attempt.refusals,
             fleet_id=outcome.fleet_id or attempt.fleet_id,
         )
@@ -143,10 +155,10 @@ def with_ended(annex: Annex, instance_ids: Iterable[InstanceId]) -> Annex:
 
 
 def with_notice(annex: Annex, notice: Notice) -> Annex:
-    """What EC2 has announced of a machine; of a kind, the first one holds."""
+    """What EC2 has announced of a machine; of a kind, the first one holds while it is kept."""
     if annex.notice_of(notice.instance_id, notice.kind) is not None:
         return annex
-    return replace(annex, notices=(*annex.notices, notice))
+    return replace(annex, notices=(*annex.notices, notice)[-NOTICES_KEPT:])
 
 
 def with_launch(annex: Annex, launch: Launch) -> Annex:

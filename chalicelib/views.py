@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from . import wire
 from .iso import iso
 from .last_words import warning, why_ending
-from .launching import notes, requested, unit
+from .launching import notes, requested, started, unit
 from .model import Annex, AnnexState, InstanceState, NoticeKind
 
 if TYPE_CHECKING:
@@ -51,7 +51,7 @@ def annex_view(
         lease_expires_at=iso(annex.lease_expires_at),
         idle_seconds=annex.idle_seconds,
         requested=requested(annex),
-        started=sum(launch.got for launch in annex.launches),
+        started=started(annex),
         unit=unit(annex),
         reason=reason(annex),
         instances=tuple(sorted(instances, key=lambda one: (one.launched_at, one.instance_id))),

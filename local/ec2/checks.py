@@ -42,11 +42,19 @@ def check_launch(backend: Any, params: Mapping[str, Any], zone: str) -> None:
     _check_key(backend, params.get("KeyName"))
     profile_of(params.get("IamInstanceProfile") or {})
     check_user_data(params.get("UserData"))
-    _check_market(params.get("InstanceMarketOptions") or {})
+    market = params.get("InstanceMarketOptions") or {}
+    _check_market(market)
     options = params.get("MetadataOptions") or {}
     for specification in params.get("TagSpecifications") or ():
         tags = specification.get("Tags") or ()
         check_tags(tags)
+        if specification.get("ResourceType") == "spot-instances-request" and not market:
+            # Told by users of fleets that fell back to on-demand machines.
+            message = (
+                "You cannot specify tags for Spot instances requests if there are no Spot "
+                "instances requests being created by the request."
+            )
+            raise AwsError("InvalidParameterValue", message)
         if specification.get("ResourceType") == "instance":
             check_readable(options.get("InstanceMetadataTags"), tags)
 

@@ -200,6 +200,47 @@ def test_nothing_of_a_fleet_stays_behind(bench: Bench, account: Account) -> None
     assert fleet["FleetState"].startswith("deleted")
 
 
+def test_annex_of_many_fleets_comes_to_its_end(bench: Bench) -> None:
+    outcome = bench.launched(bench.spec(), bench.attempt())
+    bench.compute.terminate([one for one, _ in outcome.machines])
+    annex = _annex(bench, outcome)
+    (launch,) = annex.launches
+    more = tuple(
+        replace(launch.attempts[0], client_token=f"{number}", fleet_id=f"fleet-{number:032x}")
+        for number in range(30)
+    )
+    bench.compute.clear(replace(annex, launches=(replace(launch, attempts=more),)))
+
+
+def test_receipt_that_is_gone_keeps_no_annex_from_its_end(
+    bench: Bench, account: Account, local_account: LocalAccount
+) -> None:
+    if not isinstance(bench.compute, EC2Compute):
+        return  # the fake asks for no rights
+    outcome = bench.launched(bench.spec(), bench.attempt())
+    bench.compute.terminate([one for one, _ in outcome.machines])
+    tagged = {"StringEquals": {"aws:ResourceTag/htcondor:AnnexDeployment": bench.deployment}}
+    user = local_account.user(
+        f"{account.name}-fleets",
+        {
+            "Effect": "Allow",
+            "Action": ["ec2:DeleteFleets", "ec2:DeleteLaunchTemplate"],
+            "Resource": "*",
+            "Condition": tagged,
+        },
+        {"Effect": "Allow", "Action": "ec2:DescribeLaunchTemplates", "Resource": "*"},
+    )
+    annex = _annex(bench, outcome)
+    (launch,) = annex.launches
+    gone = replace(launch.attempts[0], client_token="gone", fleet_id=f"fleet-{0:032x}")
+    attempts = (gone, *launch.attempts)
+    EC2Compute(local_account.client("ec2", user), bench.deployment).clear(
+        replace(annex, launches=(replace(launch, attempts=attempts),))
+    )
+    (fleet,) = account.client("ec2").describe_fleets(FleetIds=[outcome.fleet_id])["Fleets"]
+    assert fleet["FleetState"].startswith("deleted")
+
+
 def test_template_is_all_that_a_machine_must_be(bench: Bench, account: Account) -> None:
     if not isinstance(bench.compute, EC2Compute):
         return  # the fake has no templates to look into

@@ -21,6 +21,8 @@ from chalicelib.model import (
     InstanceId,
     Launch,
     LaunchSpec,
+    Notice,
+    NoticeKind,
     Place,
     Refusal,
     RefusalKind,
@@ -28,6 +30,7 @@ from chalicelib.model import (
     RequestRecord,
     SpotFleet,
 )
+from chalicelib.transitions import with_notice
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Account
@@ -151,6 +154,9 @@ def test_largest_record_that_admission_allows_fits_into_an_item(
     account: Account, ledger: DynamoDBLedger
 ) -> None:
     largest = annex(MACHINES_PER_RECORD, LAUNCHES_PER_RECORD, ANSWERS_PER_RECORD)
+    for one in largest.started[::10]:
+        gone_at = NOW + timedelta(seconds=secrets.randbelow(7 * 86400))
+        largest = with_notice(largest, Notice(one, NoticeKind.RECLAIM, gone_at))
     assert len(largest.started) == MACHINES_PER_RECORD
     assert len(largest.attempts) >= ANSWERS_PER_RECORD + PLACES_PER_LAUNCH
     created = kept(ledger, largest)

@@ -106,6 +106,12 @@ def legacy_body(world: World) -> Any:
     return world.body(count=3, legacy=True, ami_id="ami-0123456789abcdef0")
 
 
+def legacy_grow_body(world: World) -> Any:
+    body = {**grow_body(world), "legacy": True, "ami_id": "ami-0123456789abcdef0"}
+    del body["duration_seconds"]  # a longer lease would have everything written once more
+    return body
+
+
 def legacy_gone(world: World) -> None:
     """A legacy annex that was stopped, and whose machines have ended."""
     world.post(legacy_body(world))
@@ -280,6 +286,7 @@ SCENARIOS = (
     Scenario("sweep over a lost one", lost_spot_fleet_stopped, sweep, (0, 0), repeats=False),
     Scenario("grow", grow_body, post, (-1, 5)),
     Scenario("grow over two zones", partial_grow_body, post, (-1, 5)),
+    Scenario("grow by a legacy image", legacy_grow_body, post, (-1, 5)),
     Scenario("renew", renew_body, patch, (2, 2)),
     Scenario("stop", with_annex, stop, (-1, 0)),
     Scenario("show", with_annex, show, (2, 2)),
@@ -296,7 +303,13 @@ SCENARIOS = (
     Scenario("notice to a machine", spot_machine, reclaim, (2, 2)),
     Scenario("event of the last machine, reclaimed", reclaimed, event, (0, 0), repeats=False),
 )
-RUNNING_BEFORE = {"grow": 2, "grow over two zones": 2, "stop": 2, "stop a Spot Fleet": 3}
+RUNNING_BEFORE = {
+    "grow": 2,
+    "grow over two zones": 2,
+    "grow by a legacy image": 2,
+    "stop": 2,
+    "stop a Spot Fleet": 3,
+}
 DEATHS: tuple[BaseException, ...] = (
     Crash("killed"),
     AwsUnavailable("silence"),
@@ -325,6 +338,8 @@ def check_promises(world: World) -> None:
         assert machine.instance_id in annex.living, f"{machine.instance_id} is not in the ledger"
         assert machine.lease_tag == annex.lease_expires_at, "a tag has another lease"
     for annex in world.ledger.records.values():
+        if annex.legacy and annex.living:
+            assert annex.annex_id in world.legacy.tokens, "a legacy image finds no tarball"
         running = {one.instance_id for one in world.compute.running(annex.annex_id)}
         assert set(annex.living) <= running, "the ledger knows machines that are not there"
         for launch in annex.launches:

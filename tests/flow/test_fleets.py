@@ -64,6 +64,7 @@ def test_nothing_comes_instead_of_what_is_forbidden(world: World) -> None:
     }
     answer = world.start(market="spot", fallback="on-demand")
     assert answer.status == 403
+    assert ". The control plane lacks a permission" in told(answer)["error"]["message"]
     assert world.compute.running() == []
 
 
@@ -73,6 +74,17 @@ def test_slots_are_vcpus_and_machines_count_for_theirs(world: World) -> None:
     shown = told(world.show())
     assert (shown["unit"], shown["requested"]) == ("slot", 6)
     assert [one["units"] for one in shown["instances"]] == [4, 4]
+
+
+def test_annex_of_slots_and_machines_is_counted_in_machines(world: World) -> None:
+    world.start(count=None, slots=4)
+    world.grow(count=1)
+    shown = told(world.show())
+    assert len(shown["instances"]) == 3
+    assert (shown["unit"], shown["requested"], shown["started"]) == ("machine", 3, 3)
+    world.grow("foo", count=None, slots=3, instance_types=["m7i.xlarge"])
+    shown = told(world.show())
+    assert (shown["unit"], shown["requested"], shown["started"]) == ("machine", 4, 4)
 
 
 def test_caps_count_machines_not_slots(world: World) -> None:

@@ -156,3 +156,18 @@ def test_grow_goes_on_when_its_token_cannot_be_delivered(world: World) -> None:
     without_object_writes(world)
     assert world.grow().status == 201
     assert len(world.running()) == 4
+
+
+def test_legacy_machine_is_started_when_it_can_find_its_configuration(world: World) -> None:
+    def silence(point: str) -> None:
+        if point == "before legacy.write":
+            raise AwsUnavailable("S3")
+
+    world.start(count=1)
+    world.faults.watch = silence
+    assert world.grow(count=1, legacy=True, ami_id="ami-0123456789abcdef0").status == 202
+    assert len(world.running()) == 1
+    world.faults.disarm()
+    world.sweep()
+    assert len(world.running()) == 2
+    assert world.annex().annex_id in world.legacy.tokens

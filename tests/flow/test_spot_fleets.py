@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
@@ -100,6 +101,58 @@ def test_request_whose_answer_was_lost_is_asked_again_by_its_token(world: World)
     assert lost
     assert len(world.compute.requests) == 1
     assert len(world.running()) == 3
+
+
+def test_request_is_cancelled_though_the_repeat_of_its_call_is_refused(world: World) -> None:
+    def lose(point: str) -> None:
+        if point == "after compute.launch":
+            world.faults.watch = None
+            raise AwsUnavailable("no answer")
+
+    world.faults.watch = lose
+    world.start(**world.spot_fleet(3))
+    (request,) = world.compute.requests.values()
+    request.made_at += timedelta(minutes=5)  # so long EC2 finds no capacity
+    no = Refusal(RefusalKind.FATAL, "UnauthorizedOperation", "no")
+    world.compute.launch = lambda _spec, _attempt: no  # type: ignore[method-assign]
+    world.sweep()
+    assert request.done
+    assert world.annex().state is AnnexState.TERMINATED
+    assert "UnauthorizedOperation" in world.annex().reason
+
+
+def test_grow_behind_a_request_that_goes_on_has_its_own_time(world: World) -> None:
+    world.compute.spot_free = {("m7i.large", "us-east-1a"): 1}
+    world.start(**world.spot_fleet(3))
+    assert world.grow(count=2).status == 202
+    for _ in range(18):
+        world.sweep()
+    assert len(world.running()) == 3
+    first, second = world.annex().launches
+    assert (first.closed, second.closed) == (
+        "given up after fifteen minutes: 1 of 3 started",
+        "complete",
+    )
+
+
+def test_request_that_comes_after_the_annexs_end_is_cancelled_all_the_same(world: World) -> None:
+    def silence(point: str) -> None:
+        if point == "before compute.launch":
+            raise AwsUnavailable("no answer")
+
+    def stop(point: str) -> None:
+        if point == "before compute.launch":
+            world.faults.watch = None
+            world.stop()
+
+    world.faults.watch = silence
+    world.start(**world.spot_fleet(3))
+    world.faults.watch = stop
+    world.sweep(lifecycle.UNSETTLED_GRACE.total_seconds() + 60)
+    (request,) = world.compute.requests.values()
+    assert request.done
+    assert request.machines == ()
+    assert world.annex().state is AnnexState.TERMINATED
 
 
 def test_user_is_told_what_is_not_as_the_configuration_says(world: World) -> None:

@@ -127,6 +127,15 @@ def test_spot_fleets_are_cancelled_by_their_tag_alone(name: str) -> None:
     assert cancelled["Condition"] == {"StringEquals": {f"aws:ResourceTag/{TAG}": "htcondor-annex"}}
 
 
+@pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
+def test_who_writes_a_configuration_writes_a_legacy_image_s_too(name: str) -> None:
+    written = [one["Resource"] for one in statements(name, "s3:PutObject")]
+    assert written == [
+        "arn:*:s3:::htcondor-annex-*/config/*",
+        "arn:*:s3:::htcondor-annex-legacy-*/config-*.tar.gz",
+    ]
+
+
 def test_events_launch_nothing() -> None:
     assert statements("interruption", "ec2:RunInstances") == []
     assert statements("interruption", "iam:PassRole") == []
