@@ -1,7 +1,7 @@
 # demo   the whole tutorial on a local AWS account with a real HTCondor pool (needs root, Debian)
 # test   everything: the gate, the local account, real HTCondor, the demo's own steps
 # check  the quick gate: format, lint, types, layers, unit tests; a minute or two
-# explore  every order of the control plane's calls, up to a depth; some minutes, no root needed
+# explore  every order of the control plane's calls, up to a number of states; five minutes, no root needed
 # account  the local account alone, in the foreground: `make account`, Ctrl-C ends it
 #
 # Each installs what it needs (tools/prepare says what) and can be run twice.
@@ -17,6 +17,8 @@ demo: prepared-root
 
 # Real HTCondor mostly waits; what only computes runs beside it.
 test: check prepared-root
+	@echo "==> Orders of the control plane's calls: a part of \`make explore'"
+	@$(BIN)/python -m tests.explorer --part 10
 	@$(MAKE) --no-print-directory -j 2 hosts aws-side
 	@echo "==> The demo, with HTCondor's own intervals"
 	@$(BIN)/python -m demo

@@ -107,6 +107,9 @@ class Reconciler:
                     if missed:
                         seen = [*seen, *missed]
                         continue
+                if isinstance(action, Finish) and (late := self._late(result.annex)):
+                    seen = late
+                    continue
                 result.annex = self._do(action, result.annex, seen)
             except AnnexError as error:
                 result.failures.append(error)
@@ -189,6 +192,13 @@ class Reconciler:
             ids = [one.instance_id for one in alive]
             self.journal.fact("machines live without their tags", instances=ids)
         return alive
+
+    def _late(self, annex: Annex) -> list[Instance]:
+        """All machines, if some live that came after the list and before their request's end."""
+        if all(one.spec.road is not Road.SPOT_FLEET for one in annex.launches):
+            return []
+        shown = self.compute.instances(annex.annex_id)
+        return shown if any(one.state is not InstanceState.TERMINATED for one in shown) else []
 
     def _begin_ending(self, annex: Annex, reason: str, seen: Sequence[Instance] | None) -> Annex:
         decision = BeginEnding(reason)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from chalicelib.lifecycle import LAUNCH_WINDOW
 from chalicelib.model import AnnexState
+from chalicelib.orphans import past_own_tag
 from chalicelib.tags import DEPLOYMENT
 from chalicelib.transitions import TRANSITIONS
 from tests.flow.test_crashes import LIVING, check_promises
@@ -132,6 +133,8 @@ def _may_end(
         raise Broken(f"{one.instance_id} was ended, and is nobody's")
     if annex.name in stopped or annex.is_over(now):
         return
+    if past_own_tag(one, now):
+        return  # for five minutes nobody has told it of a renewal, nor can the ledger be read
     # A launch that EC2 never answered was given up, and said to have been.
     given_up = any(
         now >= launch.opened_at + LAUNCH_WINDOW and launch.closed != "complete"
@@ -169,9 +172,19 @@ def answer_is_true(operation: Operation, answer: HttpAnswer, world: World) -> No
         _promise(told["pending"] or launch.closed, "told to be settled, and is not")
         _promise(len(launch.started) >= told["started"], "more machines told than there are")
         return
-    if annex.state not in ENDING:
+    if annex.state not in ENDING and not _overtaken(operation, annex, world):
         found = world.configs.objects[annex.config_key][0]
         _promise(found.token != "the-annex-token", "renewed, and its machines got no new token")
+
+
+def _overtaken(operation: Operation, annex: Annex, world: World) -> bool:
+    """Whether a later request has moved the lease again: the token that counts is its own."""
+    (made_at,) = (
+        one.made_at
+        for one in world.ledger.requests.values()
+        if one.request_id == operation.body["request_id"]
+    )
+    return annex.lease_expires_at != made_at + timedelta(seconds=operation.body["duration_seconds"])
 
 
 def _launches_of(operation: Operation, world: World) -> list[Launch]:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.errors import AwsUnavailable
+from chalicelib.model import Refusal, RefusalKind
 from chalicelib.tags import ANNEX_ID, DEPLOYMENT
 from tests.explorer.actors import Operation
 from tests.explorer.search import Bounds
@@ -18,6 +19,7 @@ if TYPE_CHECKING:
     from chalicelib.ids import InstanceId
 
 LEASE = 900  # seconds, longer than a launch may go on
+NO_CAPACITY = Refusal(RefusalKind.CAPACITY, "InsufficientInstanceCapacity", "There is none")
 _BODIES = World()
 
 
@@ -116,6 +118,18 @@ def stopping(world: World) -> None:
     world.stop()
 
 
+def no_spot(world: World) -> None:
+    """A launch on the spot market is refused, and goes on on demand; a Spot Fleet gets machines."""
+    nothing(world)
+    world.compute.spot_refusals = {"m7i.xlarge": NO_CAPACITY}
+
+
+def fleet_requested(world: World) -> None:
+    """EC2 has just accepted a Spot Fleet request: its machine comes in fifteen seconds."""
+    nothing(world)
+    world.post(SPOT_FLEET.body)
+
+
 START, OTHER_START, AGAIN = (
     _start("start", "foo"),
     _start("start", "foobar"),
@@ -124,6 +138,8 @@ START, OTHER_START, AGAIN = (
 GROW, LONGER = _grow("foo"), _grow("foo", duration_seconds=2 * LEASE)
 RENEW, RENEW_OTHER = _patch("renew", "foo", 2 * LEASE), _patch("renew", "foobar", 2 * LEASE)
 SHORTEN = _patch("shorten", "foo", 300, shorten=True)
+SPOT = _start("start", "foo", market="spot", fallback="on-demand", instance_types=["m7i.xlarge"])
+SPOT_FLEET = _start("start", "foo", **_BODIES.spot_fleet(1))
 STOP, STOP_OTHER = _stop("foo"), _stop("foobar")
 
 
@@ -148,20 +164,28 @@ class Scene:
 
 @dataclass(frozen=True)
 class Round:
-    """Who meets in it: requests, the functions that run by themselves, and what may go wrong."""
+    """Who meets in it: requests, the functions that run by themselves, and what may go wrong.
+
+    A search ends with `most` states at the latest: so all go as deep as their share of time allows,
+    and come to the same each time.
+    """
 
     requests: Callable[[Scene], list[tuple[Operation, ...]]]
     others: tuple[Operation, ...]
     bounds: Bounds
-    depth: int
+    most: int
+
+    def part(self, divisor: int) -> Round:
+        """The same with a part of the states."""
+        return replace(self, most=self.most // divisor)
 
     def __str__(self) -> str:
         who = "two requests" if self.requests is Scene.pairs else "a request"
         others = "".join(f", {one}" for one in self.others)
         bounds = self.bounds
         return (
-            f"{who}{others}: {self.depth} steps; calls that fail {bounds.failures}, ticks of the "
-            f"clock {bounds.ticks}, machines that end {bounds.endings}"
+            f"{who}{others}: {self.most:,} states a search; calls that fail {bounds.failures}, "
+            f"ticks of the clock {bounds.ticks}, machines that end {bounds.endings}"
         )
 
 
@@ -172,15 +196,17 @@ SCENES = (
     Scene(launch_unanswered, (GROW, RENEW, STOP, OTHER_START)),
     Scene(last_seconds, (GROW, LONGER, RENEW, STOP, START)),
     Scene(stopping, (START, GROW, STOP)),
+    Scene(no_spot, (SPOT, SPOT_FLEET, STOP)),
+    Scene(fleet_requested, (SPOT_FLEET, GROW, RENEW, STOP)),
 )
 QUICK = (
-    Round(Scene.pairs, (), Bounds(failures=1, ticks=0), 7),
-    Round(Scene.single, (SWEEP,), Bounds(failures=1, ticks=1, steps=(100,)), 8),
+    Round(Scene.pairs, (), Bounds(failures=1, ticks=0), 80),
+    Round(Scene.single, (SWEEP,), Bounds(failures=1, ticks=1, steps=(20, 100)), 1_000),
 )
 FULL = (
-    Round(Scene.pairs, (), Bounds(failures=0, ticks=0), 99),  # to the end of every order
-    Round(Scene.single, (SWEEP,), Bounds(failures=1, ticks=1), 12),
-    Round(Scene.single, (EVENT, SWEEP), Bounds(failures=0, ticks=1, endings=1), 11),
-    Round(Scene.pairs, (), Bounds(failures=1, ticks=0), 11),
-    Round(Scene.pairs, (SWEEP,), Bounds(failures=0, ticks=0), 10),
+    Round(Scene.pairs, (), Bounds(failures=0, ticks=0), 8_000),
+    Round(Scene.single, (SWEEP,), Bounds(failures=1, ticks=1), 30_000),
+    Round(Scene.single, (EVENT, SWEEP), Bounds(failures=0, ticks=1, endings=1), 40_000),
+    Round(Scene.pairs, (), Bounds(failures=1, ticks=0), 8_000),
+    Round(Scene.pairs, (SWEEP,), Bounds(failures=0, ticks=0), 8_000),
 )

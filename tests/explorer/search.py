@@ -13,6 +13,7 @@ before a call is death after the call before.
 
 from __future__ import annotations
 
+import sys
 from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TYPE_CHECKING, NamedTuple
@@ -91,12 +92,17 @@ class _Turn(NamedTuple):
 
 @dataclass
 class Found:
-    """What a search saw. `story` is the shortest way to what is broken, if anything is."""
+    """What a search saw. `story` is the shortest way to what is broken, if anything is.
+
+    `depth` is the number of steps up to which nothing was left out; `whole` says that there is
+    nothing beyond.
+    """
 
     states: int = 0
     transitions: int = 0
     worlds: int = 0
     depth: int = 0
+    whole: bool = False
     broken: str = ""
     story: list[tuple[int, Step]] = field(default_factory=list)
 
@@ -134,8 +140,15 @@ class Explorer:
         self._begin = round((self.world.clock.now() - EPOCH).total_seconds())
         self._first = tuple(self._save(port) for port in range(len(self._fakes)))
 
-    def search(self, operations: Sequence[Operation], bounds: Bounds, depth: int = 10**6) -> Found:
-        """Go everywhere, but no further than so many steps."""
+    def search(
+        self,
+        operations: Sequence[Operation],
+        bounds: Bounds,
+        *,
+        depth: int = sys.maxsize,
+        most: int = sys.maxsize,
+    ) -> Found:
+        """Go everywhere, but no further than so many steps, or until so many states are known."""
         self._operations, self._steps = operations, bounds.steps
         sweeps = sum(one.kind == "sweep" for one in operations)  # they come last
         self._sweeps = len(operations) - sweeps if sweeps > 1 else 0
@@ -147,8 +160,11 @@ class Explorer:
         seen: dict[State, tuple[State, Step] | None] = {first: None}
         level = [first]
         while level and found.depth < depth and not found.broken:
-            level = self._next_level(level, seen, found)
+            level = self._next_level(level, seen, found, most)
+            if len(seen) >= most:
+                break
             found.depth += bool(level)
+        found.whole = not level
         found.states = len(seen)
         found.worlds = len({(one.ports, one.now) for one in seen})
         return found
@@ -158,9 +174,12 @@ class Explorer:
         level: Sequence[State],
         seen: dict[State, tuple[State, Step] | None],
         found: Found,
+        most: int,
     ) -> list[State]:
         reached = []
         for here in level:
+            if len(seen) >= most:
+                return reached
             for step, there, broken in self._successors(here):
                 found.transitions += 1
                 if there in seen and not broken:
@@ -284,6 +303,7 @@ class Explorer:
             self._endeds[key] = []
             for one in ours:
                 self._put(ports, now)
+                self.world.compute.ours()  # a Spot Fleet's machines come when they are looked for
                 self.world.compute.become(one, InstanceState.SHUTTING_DOWN)
                 changed = tuple(self._save(port) for port in range(len(self._fakes)))
                 self._endeds[key].append((one, changed))

@@ -170,6 +170,6 @@ def test_nothing_is_lost_by_forgetting_how_a_run_came_to_where_it_stands() -> No
     sums = []
     for forget in (True, False):
         explorer = Explorer(scenes.two_annexes, forget=forget)
-        found = explorer.search((GROW, SWEEP), Bounds(0, 0), 16)
+        found = explorer.search((GROW, SWEEP), Bounds(0, 0), depth=16)
         sums.append((found.worlds, found.broken))
     assert sums[0] == sums[1]

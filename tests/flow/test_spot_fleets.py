@@ -68,6 +68,25 @@ def test_annex_that_ends_cancels_before_anything_can_start(world: World) -> None
     assert world.compute.templates == set()
 
 
+def test_annex_waits_for_a_machine_that_came_between_list_and_cancellation(world: World) -> None:
+    world.start(**world.spot_fleet(1))
+    listed = []
+
+    def watch(point: str) -> None:
+        if point == "after compute.instances" and not listed:
+            listed.append(point)
+            world.clock.tick(20)
+
+    world.faults.watch = watch
+    world.stop()
+    assert listed
+    assert world.annex().state is AnnexState.TERMINATING
+    assert len(world.annex().living) == 1
+    world.sweep()
+    assert world.annex().state is AnnexState.TERMINATED
+    assert len(world.annex().ended) == 1
+
+
 def test_request_whose_answer_was_lost_is_asked_again_by_its_token(world: World) -> None:
     lost = []
 
