@@ -17,8 +17,6 @@ demo: prepared-root
 
 # Real HTCondor mostly waits; what only computes runs beside it.
 test: check prepared-root
-	@echo "==> Orders of the control plane's calls: a part of \`make explore'"
-	@$(BIN)/python -m tests.explorer --part 10
 	@$(MAKE) --no-print-directory -j 2 hosts aws-side
 	@echo "==> The demo, with HTCondor's own intervals"
 	@$(BIN)/python -m demo
@@ -31,6 +29,8 @@ hosts:
 aws-side:
 	@echo "==> The local account and the control plane on it"
 	@$(BIN)/python -m pytest tests/client/test_setup.py tests/contract tests/account -q
+	@echo "==> Orders of the control plane's calls: a part of 'make explore'"
+	@$(BIN)/python -m tests.explorer --part 10
 
 # Side by side: neither keeps two processors busy all the time.
 check: prepared

@@ -1,4 +1,4 @@
-"""What machines are told after their annex has changed: the configuration object brought up to it."""
+"""What machines hear when their annex has changed: the configuration object, brought up to it."""
 
 from __future__ import annotations
 

@@ -79,7 +79,10 @@ def _launch_follows(old: Launch, new: Launch) -> None:
         if later is None:
             raise Broken(f"attempt {attempt.client_token} is lost")
         _promise(set(later.started) >= set(attempt.started), "a machine is lost")
-        _promise(later.settled or not attempt.settled, "an outcome is lost")
+        # A Spot Fleet request that was looked for and not found may turn up after all: its attempt
+        # is then open again, until it is cancelled by its id.
+        turned_up = later.fleet_id and not attempt.fleet_id
+        _promise(later.settled or not attempt.settled or turned_up, "an outcome is lost")
 
 
 def machines_follow(

@@ -7,7 +7,7 @@ from itertools import combinations_with_replacement
 from typing import TYPE_CHECKING, Any
 
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import Refusal, RefusalKind
+from chalicelib.launch import Refusal, RefusalKind
 from chalicelib.tags import ANNEX_ID, DEPLOYMENT
 from tests.explorer.actors import Operation
 from tests.explorer.search import Bounds
