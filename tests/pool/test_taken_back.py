@@ -190,10 +190,10 @@ def test_a_reclaimed_machine_frees_its_jobs_and_is_gone_before_its_time(
     stubborn = machine.submit("stubborn", _STUBBORN)
     machine.runs(saving, stubborn)
 
-    deadline = time.time() + 60
+    deadline = time.time() + 80
     machine.told("spot/instance-action", "time", deadline)
     taken = f"EC2 takes this machine back at {iso(deadline)}."
-    wait_for(lambda: taken in machine.slots("DrainReason"), "the drain's reason", 20)
+    wait_for(lambda: taken in machine.slots("DrainReason"), "the drain's reason", 30)
     assert machine.events()[-1] == ("ending", f"reclaimed by EC2 at {iso(deadline)}")
     wait_for(lambda: machine.status(saving) == "1", "the job that goes when asked idle again", 15)
     assert machine.status(stubborn) == "2"
