@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from .ports import ConfigStore, Journal, LegacyStore
 
 # A conditional write that loses this often in a row has met something worse than a race.
-_CONFLICTS_BORNE = 5
+CONFLICTS_BORNE = 5
 
 
 def deliver(
@@ -23,7 +23,7 @@ def deliver(
     An object of a higher generation is left alone: whoever wrote it knew more. Raises Conflict,
     AwsUnavailable.
     """
-    for _ in range(_CONFLICTS_BORNE):
+    for _ in range(CONFLICTS_BORNE):
         found = configs.read(annex.config_key)
         if found is None:
             # The machines fall back on tag and user data; there is no token to write it with.

@@ -16,7 +16,7 @@ from .ec2_refusals import kind_of, refusal_of
 from .ec2_request import template_data
 from .ids import InstanceId
 from .launch import Launched, Market, Refusal, RefusalKind
-from .tags import ATTEMPT
+from .tags import ATTEMPT, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -107,11 +107,11 @@ class EC2Fleets:
             },
             **{name: value for name, value in options.items() if value},
             "TagSpecifications": [
-                {"ResourceType": "fleet", "Tags": _tags(spec.tags)},
+                {"ResourceType": "fleet", "Tags": listed(spec.tags)},
                 # For its machines alone: their ClientToken is not the attempt's.
                 {
                     "ResourceType": "instance",
-                    "Tags": _tags([*spec.tags, (ATTEMPT, attempt.client_token)]),
+                    "Tags": listed([*spec.tags, (ATTEMPT, attempt.client_token)]),
                 },
             ],
         }
@@ -171,7 +171,3 @@ def _refusals(spec: LaunchSpec, errors: Iterable[Any]) -> tuple[Refusal, ...]:
         kind = RefusalKind.CAPACITY if code in _PASSING else kind_of(code)
         found.setdefault((where, code), Refusal(kind, code, message, where or "The fleet"))
     return tuple(found.values())
-
-
-def _tags(pairs: Iterable[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in pairs]

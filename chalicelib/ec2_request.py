@@ -6,6 +6,7 @@ import base64
 from typing import TYPE_CHECKING, Any
 
 from .launch import Market
+from .tags import listed
 
 if TYPE_CHECKING:
     from .launch import Attempt, LaunchSpec
@@ -49,7 +50,7 @@ def template_data(spec: LaunchSpec, market: Market, *, public: bool) -> dict[str
 
 
 def _machine(spec: LaunchSpec, *, public: bool) -> dict[str, Any]:
-    tags = [{"Key": key, "Value": value} for key, value in spec.tags]
+    tags = listed(spec.tags)
     request: dict[str, Any] = {
         "ImageId": spec.image_id,
         "IamInstanceProfile": {"Arn": spec.instance_profile_arn},

@@ -2,36 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
-from .ids import AnnexId
-from .tags import ANNEX_ID, DEPLOYMENT
+from .tags import ANNEX_ID, DEPLOYMENT, listed
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
-    from datetime import datetime
 
     from mypy_boto3_ec2 import EC2Client
+
+    from .ids import AnnexId
 
 _THERE = "InvalidLaunchTemplateName.AlreadyExistsException"
 _GONE = (
     "InvalidLaunchTemplateId.NotFound",
     "InvalidLaunchTemplateName.NotFoundException",
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Template:
-    """A launch template of the deployment's, as it was found by its tags."""
-
-    template_id: str
-    name: str
-    annex_id: AnnexId | None
-    made_at: datetime
 
 
 class LaunchTemplates:
@@ -52,42 +41,16 @@ class LaunchTemplates:
             self._client.create_launch_template(
                 LaunchTemplateName=name,
                 LaunchTemplateData=dict(data),  # type: ignore[arg-type]  # JSON of that shape
-                TagSpecifications=[
-                    {
-                        "ResourceType": "launch-template",
-                        "Tags": [{"Key": key, "Value": value} for key, value in tags],
-                    }
-                ],
+                TagSpecifications=[{"ResourceType": "launch-template", "Tags": listed(tags)}],
             )
         except ClientError as error:
             if code_of(error) != _THERE:
                 raise
 
-    def found(self, annex_id: AnnexId | None = None) -> list[Template]:
-        """The deployment's templates, or one annex's, all pages.
-
-        One made seconds ago may be missing. Raises AwsUnavailable, Forbidden.
-        """
-        filters = [{"Name": f"tag:{DEPLOYMENT}", "Values": [self._deployment]}]
-        if annex_id is not None:
-            filters.append({"Name": f"tag:{ANNEX_ID}", "Values": [annex_id]})
-        pages = self._client.get_paginator("describe_launch_templates").paginate(Filters=filters)  # type: ignore[arg-type]
-        with translated("list launch templates"):
-            return [
-                Template(
-                    one["LaunchTemplateId"],
-                    one["LaunchTemplateName"],
-                    _annex_of(one.get("Tags", [])),
-                    one["CreateTime"],
-                )
-                for page in pages
-                for one in page["LaunchTemplates"]
-            ]
-
     def remove(self, template_id: str) -> None:
         """Remove one with all its versions; no error when it is gone.
 
-        By id, as `found` gives it: where a policy asks for a tag, EC2 calls a name that does not
+        By id, as listings give it: where a policy asks for a tag, EC2 calls a name that does not
         exist a lack of rights. Raises AwsUnavailable, Forbidden.
         """
         with translated("remove a launch template"):
@@ -98,10 +61,13 @@ class LaunchTemplates:
                     raise
 
     def clear(self, annex_id: AnnexId) -> None:
-        """Remove all of an annex's. Raises as `found` and `remove` do."""
-        for one in self.found(annex_id):
-            self.remove(one.template_id)
-
-
-def _annex_of(tags: Sequence[Any]) -> AnnexId | None:
-    return next((AnnexId(tag["Value"]) for tag in tags if tag["Key"] == ANNEX_ID), None)
+        """Remove all of an annex's that EC2 shows. Raises AwsUnavailable, Forbidden."""
+        filters = [
+            {"Name": f"tag:{DEPLOYMENT}", "Values": [self._deployment]},
+            {"Name": f"tag:{ANNEX_ID}", "Values": [annex_id]},
+        ]
+        pages = self._client.get_paginator("describe_launch_templates").paginate(Filters=filters)  # type: ignore[arg-type]
+        with translated("list launch templates"):
+            ids = [one["LaunchTemplateId"] for page in pages for one in page["LaunchTemplates"]]
+        for one in ids:
+            self.remove(one)

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import transitions
-from .delivery import deliver
+from .delivery import CONFLICTS_BORNE, deliver
 from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
 from .last_words import SILENT, why_ending
 from .launch import Refusal, Road
@@ -43,8 +43,6 @@ if TYPE_CHECKING:
     from .model import Annex, Instance
     from .ports import Clock, Compute, ConfigStore, Journal, Ledger, LegacyStore, Reports
 
-# A conditional write that loses this often in a row has met something worse than a race.
-_CONFLICTS_BORNE = 5
 # A renewal that was checked before the lease's end is saved by then, or its function was killed.
 _RENEWALS_ARE_SAVED = timedelta(seconds=30)
 # A sweep's records may be as old as a sweep can last.
@@ -156,7 +154,7 @@ class Reconciler:
 
         Raises Conflict after several lost races, AwsUnavailable if the ledger is out of reach.
         """
-        for _ in range(_CONFLICTS_BORNE):
+        for _ in range(CONFLICTS_BORNE):
             changed = transition(annex)
             if changed == annex:
                 return annex
@@ -232,10 +230,9 @@ class Reconciler:
         return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
 
     def _terminate(self, annex: Annex, instance_ids: frozenset[InstanceId]) -> Annex:
-        if annex.state in _LIVING:
-            annex = self._end_not_recorded(annex)
-            if annex.state in _LIVING and not annex.is_over(self.clock.now()):
-                return annex
+        annex = self._end_not_recorded(annex)
+        if self._goes_on(annex):
+            return annex
         self.journal.fact("terminating", annex_id=annex.annex_id, instances=sorted(instance_ids))
         refused = self.compute.terminate(sorted(instance_ids))
         if refused:
@@ -245,11 +242,13 @@ class Reconciler:
         return annex
 
     def _end_not_recorded(self, annex: Annex) -> Annex:
-        """The newest record of an annex whose lease's end could not be written.
+        """The newest record of an annex, if its lease's end could not be written; else this one.
 
         A renewal may have been saved, and acknowledged, since the record was read; the write that
         failed would have found it. Raises AwsUnavailable while one may still be.
         """
+        if annex.state not in _LIVING:
+            return annex
         certain_after = _RENEWALS_ARE_SAVED
         try:
             annex = self._again(annex)
@@ -264,10 +263,14 @@ class Reconciler:
             )
         return annex
 
+    def _goes_on(self, annex: Annex) -> bool:
+        """Whether nobody has ended it: a renewal was saved after all."""
+        return annex.state in _LIVING and not annex.is_over(self.clock.now())
+
     def _cancel(self, annex: Annex, *, terminate: bool) -> Annex:
-        if terminate and annex.state in _LIVING:
+        if terminate:
             annex = self._end_not_recorded(annex)
-            if annex.state in _LIVING and not annex.is_over(self.clock.now()):
+            if self._goes_on(annex):
                 return annex
         asked = self.clock.now()
         ids = [attempt.fleet_id for attempt in annex.attempts if attempt.fleet_id]

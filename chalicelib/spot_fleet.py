@@ -16,7 +16,7 @@ from .aws_errors import code_of, translated
 from .ec2_refusals import refusal_of
 from .errors import AnnexError, AwsUnavailable
 from .launch import Launched, Refusal, RefusalKind
-from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT
+from .tags import ANNEX_ID, ATTEMPT, DEPLOYMENT, listed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -83,7 +83,7 @@ class SpotFleets:
                     LaunchTemplateName=name,
                     LaunchTemplateData=data,
                     TagSpecifications=[
-                        {"ResourceType": "launch-template", "Tags": _listed(spec.tags)}
+                        {"ResourceType": "launch-template", "Tags": listed(spec.tags)}
                     ],
                 )
                 if refusal is not None:
@@ -230,10 +230,6 @@ def _tag(specifications: list[Any], attempt: Attempt) -> None:
     for one in specifications:
         if one["ResourceType"] in _TAGGED:
             one["Tags"].append({"Key": ATTEMPT, "Value": attempt.client_token})
-
-
-def _listed(pairs: Sequence[tuple[str, str]]) -> list[dict[str, str]]:
-    return [{"Key": key, "Value": value} for key, value in pairs]
 
 
 def _tags_of(request: Mapping[str, Any]) -> dict[str, str]:

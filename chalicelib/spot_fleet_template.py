@@ -199,10 +199,7 @@ def pairs_of(listed: list[Mapping[str, str]], path: str) -> dict[str, str]:
 
 def specified(kind: str, pairs: Mapping[str, str]) -> dict[str, Any]:
     """A TagSpecification."""
-    return {
-        "ResourceType": kind,
-        "Tags": [{"Key": key, "Value": value} for key, value in sorted(pairs.items())],
-    }
+    return {"ResourceType": kind, "Tags": tags.listed(sorted(pairs.items()))}
 
 
 @contextmanager

@@ -9,8 +9,10 @@ from .errors import BadRequest
 from .iso import iso, moment
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Iterable, Mapping
     from datetime import datetime
+
+    from mypy_boto3_ec2.type_defs import TagTypeDef
 
 NAME = "htcondor:AnnexName"
 ANNEX_ID = "htcondor:AnnexId"
@@ -50,6 +52,11 @@ def lease_of(tag: str | None) -> datetime | None:
         return None if tag is None else moment(tag)
     except ValueError:
         return None
+
+
+def listed(pairs: Iterable[tuple[str, str]]) -> list[TagTypeDef]:
+    """Tags in the form that EC2's calls take."""
+    return [{"Key": key, "Value": value} for key, value in pairs]
 
 
 def check_user_tags(tags: Mapping[str, str]) -> None:

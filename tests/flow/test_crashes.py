@@ -166,30 +166,20 @@ def _silence(point: str, where: str) -> None:
         raise AwsUnavailable("no answer")
 
 
-def pending_fleet(world: World) -> None:
-    """A fleet whose answer was lost, a minute ago."""
-
-    def watch(point: str) -> None:
-        if point == "after compute.launch":
-            raise AwsUnavailable("no answer")
-
-    world.faults.watch = watch
-    world.start(count=2, market="spot")
+def unanswered(world: World, **changes: Any) -> None:
+    """A launch whose call got no answer, a minute ago."""
+    world.faults.watch = lambda point: _silence(point, "after compute.launch")
+    world.start(count=2, **changes)
     world.faults.disarm()
     world.clock.tick(60)
+
+
+def pending_fleet(world: World) -> None:
+    unanswered(world, market="spot")
 
 
 def pending_launch(world: World) -> None:
-    """A launch whose call got no answer, a minute ago."""
-
-    def watch(point: str) -> None:
-        if point == "after compute.launch":
-            raise AwsUnavailable("no answer")
-
-    world.faults.watch = watch
-    world.start(count=2)
-    world.faults.disarm()
-    world.clock.tick(60)
+    unanswered(world)
 
 
 def lease_over(world: World) -> None:

@@ -13,6 +13,12 @@ NO_CAPACITY = Refusal(RefusalKind.CAPACITY, "InsufficientInstanceCapacity", "The
 TOO_LOW = Refusal(RefusalKind.CAPACITY, "SpotMaxPriceTooLow", "The price is too low")
 
 
+def no_answer(point: str) -> None:
+    """EC2 has done it, and nobody hears of it."""
+    if point == "after compute.launch":
+        raise AwsUnavailable("no answer")
+
+
 def test_spot_machines_come_by_one_call_for_all_types_and_zones(world: World) -> None:
     answer = world.start(market="spot", instance_types=["m7i.large", "m7i.xlarge"])
     assert answer.status == 201
@@ -125,11 +131,7 @@ def test_what_makes_no_sense_is_refused(
 
 
 def test_a_fleet_whose_answer_was_lost_is_asked_again_by_its_token(world: World) -> None:
-    def watch(point: str) -> None:
-        if point == "after compute.launch":
-            raise AwsUnavailable("no answer")
-
-    world.faults.watch = watch
+    world.faults.watch = no_answer
     world.start(count=2, market="spot")
     world.faults.disarm()
     world.compute.visible_after = world.compute.visible_after.max  # nothing to adopt
@@ -139,11 +141,7 @@ def test_a_fleet_whose_answer_was_lost_is_asked_again_by_its_token(world: World)
 
 
 def test_machines_of_an_unanswered_fleet_are_found_by_their_tag(world: World) -> None:
-    def watch(point: str) -> None:
-        if point == "after compute.launch":
-            raise AwsUnavailable("no answer")
-
-    world.faults.watch = watch
+    world.faults.watch = no_answer
     world.start(count=None, slots=4, instance_types=["m7i.xlarge"])
     world.faults.disarm()
     world.clock.tick(10)  # too early to ask again
