@@ -147,6 +147,8 @@ class Play:
         that its last tenth, without new jobs, is longer than what leaving takes (31 s).
         """
         self.collector("on")
+        # A schedd tells the collector of itself every few seconds, and a client asks there for it.
+        wait_for(lambda: self.stage.run("condor_status", "-schedd", "-af", "Name").out, "AP", 90)
         self.short_jobs = submit(self.stage, "Busy", "busy", arguments="2", count=400)
         start = ("--duration", "0.5", "--ami-id", BAKED, "--yes")
         self.annex("start", "Busy", *start, *IDLE_WORDS)
