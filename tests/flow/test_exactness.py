@@ -131,13 +131,13 @@ class Neighbours(RuleBasedStateMachine):
     def start(self, name: str, caller: str, hours: int) -> None:
         """A name that is taken stays whose it is."""
         if self.world.start(name, caller, duration_seconds=3600 * hours).status == 201:
-            self.asked[name] = set(self.world.running(name))
+            self.asked[name] = set(self.world.running(name)) - self.theirs
 
     @rule(name=names, caller=callers)
     def grow(self, name: str, caller: str) -> None:
         """Somebody else's cannot be."""
         if self.world.grow(name, caller, count=1).status == 201:
-            self.asked[name] = set(self.world.running(name))
+            self.asked[name] = set(self.world.running(name)) - self.theirs
 
     @rule(name=names, caller=callers)
     def stop(self, name: str, caller: str) -> None:
