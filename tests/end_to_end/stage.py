@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
 import subprocess
 import sys
 import time
 import urllib.request
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -27,11 +29,18 @@ BAKED = "ami-0deb13c0d000a0d64"  # Debian with HTCondor on it
 OUTSIDE = "192.168.50.1"
 MANAGER = "192.168.50.10"
 LIVING = ("pending", "running")
-# How long a command may take: the slowest is a start that waits for EC2's answer.
-COMMAND_SECONDS = 120.0
+# Seconds for what a machine, a sweep or HTCondor will do when its turn comes: many times what it
+# takes on an idle computer. A slow one is no bug, and whoever is early waits for none of it.
+PATIENCE = 400.0
+# For what an ordered end frees. Of a machine that just vanishes, slots stay for a quarter of an
+# hour and jobs for forty minutes.
+AT_ONCE = 120.0
+# The words for a start that waits; a command may take longer than that by what else it does.
+WAITING = ("--wait", f"{PATIENCE:.0f}")
+COMMAND_SECONDS = PATIENCE + 200
 
 
-def wait_for(true: Callable[[], Any], what: str, seconds: float) -> Any:
+def wait_for(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """The first true answer; fails the test, saying what was waited for, when none comes."""
     deadline = time.monotonic() + seconds
     while True:
@@ -151,7 +160,7 @@ class Stage:
         kill = 'kill -INT "$(pgrep -n -u alice -f "$0")"'
         assert self.run("sh", "-c", kill, pattern, user="root").status == 0
 
-    def admin(self, *words: str, timeout: float = 240.0) -> Done:
+    def admin(self, *words: str, timeout: float = 900.0) -> Done:
         """Run a command as the account's administrator, outside of any checkout."""
         env = dict(self.account.admin.env or {})
         done = subprocess.run(
@@ -199,8 +208,22 @@ class Stage:
 
     def joined(self, annex: str) -> list[str]:
         """Wait until a slot of the annex is in the collector."""
-        found: list[str] = wait_for(lambda: self.slots(annex), f"a slot of {annex}", 150)
+        found: list[str] = wait_for(lambda: self.slots(annex), f"a slot of {annex}")
         return found
+
+    def events(self, instance_id: str) -> dict[str, str]:
+        """What a machine has said of itself: when each phase began last, by phase."""
+        s3 = self.client("s3")
+        (bucket,) = (
+            bucket["Name"]
+            for bucket in s3.list_buckets()["Buckets"]
+            if bucket["Name"].startswith("htcondor-annex-") and "legacy" not in bucket["Name"]
+        )
+        for found in s3.list_objects_v2(Bucket=bucket, Prefix="reports/").get("Contents", ()):
+            if found["Key"].endswith(f":{instance_id}"):
+                report = json.load(s3.get_object(Bucket=bucket, Key=found["Key"])["Body"])
+                return {event["phase"]: event["at"] for event in report["events"]}
+        return {}
 
     def on(self, instance_id: str, *words: str) -> Done:
         """Run a command as root on a machine's console."""
@@ -217,8 +240,30 @@ class Stage:
         url = (self.account.admin.env or {})["AWS_ENDPOINT_URL_EXECUTE_API"]
         data = json.dumps(body).encode() if body is not None else None
         request = urllib.request.Request(f"{url}/_account/{button}", data=data, method=verb)
-        with urllib.request.urlopen(request, timeout=60) as answer:
+        with urllib.request.urlopen(request, timeout=AT_ONCE) as answer:
             return json.load(answer)
+
+    def forget_settings(self) -> None:
+        """The function keeps them for half a minute; one that begins anew reads them at once."""
+        for pid in self.press("GET", "functions/htcondor-annex-dev"):
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+
+    @contextmanager
+    def settings(self, **changes: Any) -> Iterator[None]:
+        """Other settings, also such as setup does not allow, for the starts in between."""
+        ssm, name = self.client("ssm"), "/htcondor-annex/settings"
+        kept = ssm.get_parameter(Name=name)["Parameter"]
+
+        def put(text: str) -> None:
+            ssm.put_parameter(Name=name, Value=text, Type=kept["Type"], Overwrite=True)
+            self.forget_settings()
+
+        put(json.dumps({**json.loads(kept["Value"]), **changes}))
+        try:
+            yield
+        finally:
+            put(kept["Value"])
 
     @contextmanager
     def options(self, **values: Any) -> Iterator[None]:
@@ -247,7 +292,7 @@ class Stage:
     def _nft(self, rules: str) -> None:
         pid = running_pid(self.state / "hosts" / "ap")
         command = ["nsenter", f"--target={pid}", "--net", "--", "nft", "-f", "-"]
-        subprocess.run(command, input=rules, text=True, check=True, timeout=20)
+        subprocess.run(command, input=rules, text=True, check=True, timeout=AT_ONCE)
 
     # The end
 

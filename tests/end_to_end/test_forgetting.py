@@ -8,7 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from stage import BAKED, wait_for
+from stage import AT_ONCE, BAKED, WAITING, wait_for
 from test_jobs import queue, status, submit
 
 from local.host import running_pid
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.pool
 __all__ = ["queue"]
 
-START = ("start", "Vanished", "--duration", "0.5", "--ami-id", BAKED, "--yes", "--wait", "110")
+START = ("start", "Vanished", "--duration", "0.5", "--ami-id", BAKED, "--yes", *WAITING)
 
 
 def vanish(stage: Stage, instance_id: str) -> None:
@@ -32,7 +32,7 @@ def vanish(stage: Stage, instance_id: str) -> None:
         " policy drop; }; add chain inet gone i { type filter hook input priority -300;"
         " policy drop; }"
     )
-    subprocess.run([*inside, "nft", "-f", "-"], input=drop, text=True, check=True, timeout=20)
+    subprocess.run([*inside, "nft", "-f", "-"], input=drop, text=True, check=True, timeout=AT_ONCE)
     os.kill(pid, signal.SIGKILL)
 
 
@@ -42,13 +42,12 @@ def test_what_a_vanished_machine_left_is_shown_and_removed(stage: Stage, queue: 
     (instance_id,) = started.json()["instances"]
     jobs = [submit(stage, "Vanished", f"lost{number}") for number in range(2)]
     for job in jobs:
-        wait_for(lambda job=job: status(stage, job) == "2", "the job running", 60)
+        wait_for(lambda job=job: status(stage, job) == "2", "the job running")
 
     vanish(stage, instance_id)
     (machine,) = wait_for(
         lambda: (seen := stage.view("Vanished")["instances"])[0]["state"] == "terminated" and seen,
         "EC2's word that it is gone",
-        60,
     )
     assert "'annex-client forget Vanished' removes them" in machine["reason"]
     assert not machine["joined"]

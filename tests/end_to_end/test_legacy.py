@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from stage import wait_for
+from stage import AT_ONCE, wait_for
 
 if TYPE_CHECKING:
     from stage import Stage
@@ -36,8 +36,8 @@ def test_legacy_image_joins_runs_a_job_and_ends_with_its_annex(stage: Stage) -> 
         == "optional"
     )
     stage.end("Old")
-    wait_for(lambda: stage.view("Old")["state"] == "terminated", "the annex's end", 60)
-    wait_for(lambda: not stage.slots("Old"), "the slots' end", 15)
+    wait_for(lambda: stage.view("Old")["state"] == "terminated", "the annex's end")
+    wait_for(lambda: not stage.slots("Old"), "the slots' end", AT_ONCE)
     account = stage.client("sts").get_caller_identity()["Account"]
     bucket = f"htcondor-annex-legacy-{account}-us-east-1"
     assert "Contents" not in stage.client("s3").list_objects_v2(Bucket=bucket)

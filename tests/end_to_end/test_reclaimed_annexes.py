@@ -8,7 +8,7 @@ from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stage import BAKED, wait_for
+from stage import AT_ONCE, BAKED, PATIENCE, WAITING, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.pool
 
 ANNEX = "TakenBack"
+# Seconds in which a job that is asked to go has to send what it keeps. Most take a moment of it.
+VACATE = 30
 # It begins, and goes on where it was when it was interrupted.
 _SCRIPT = """\
 #!/bin/sh
@@ -49,7 +51,8 @@ def spot_annex(stage: Stage) -> Iterator[str]:
     with suppress(iam.exceptions.InvalidInputException):  # there already
         iam.create_service_linked_role(AWSServiceName="spot.amazonaws.com")
     words = ("--spot", "--count", "2", "--duration", "0.5", "--ami-id", BAKED, "--yes")
-    done = stage.annex("start", ANNEX, *words, "--wait", "110")
+    with stage.settings(vacate_seconds=VACATE):
+        done = stage.annex("start", ANNEX, *words, *WAITING)
     assert done.status == 0, done.err
     yield ANNEX
     stage.annex("stop", ANNEX, "--yes")
@@ -58,7 +61,7 @@ def spot_annex(stage: Stage) -> Iterator[str]:
 def interrupt(instance: str, *words: str) -> None:
     """EC2 gives notice."""
     way = [sys.executable, "-m", "local", "interrupt", instance, *words]
-    subprocess.run(way, check=True, capture_output=True, timeout=60)
+    subprocess.run(way, check=True, capture_output=True, timeout=PATIENCE)
 
 
 def queued(stage: Stage, job: str, attribute: str) -> str:
@@ -76,24 +79,24 @@ def test_a_reclaimed_machine_s_job_goes_on_elsewhere_and_completes(
 ) -> None:
     stage.run("sh", "-c", "cat >restarts.sh && chmod +x restarts.sh", stdin=_SCRIPT)
     job = stage.run("condor_submit", "-terse", stdin=_JOB).out.split(".")[0]
-    host = wait_for(lambda: queued(stage, job, "RemoteHost").partition("@")[2], "the job", 90)
-    wait_for(lambda: "executing" in stage.run("cat", "restarts.log").out, "its start", 30)
+    host = wait_for(lambda: queued(stage, job, "RemoteHost").partition("@")[2], "the job")
+    wait_for(lambda: "executing" in stage.run("cat", "restarts.log").out, "its start")
     node, _, name = host.partition("@")
     instance = name.split(".")[0]
     assert shown(stage, instance)["lifecycle"] == "spot"
 
     interrupt(instance, "--rebalance")
-    wait_for(lambda: shown(stage, instance)["rebalance_at"], "the warning in status", 30)
+    wait_for(lambda: shown(stage, instance)["rebalance_at"], "the warning in status")
     assert "EC2 may take it back soon" in stage.annex("status", spot_annex).out
     interrupt(instance)
-    wait_for(lambda: not queued(stage, job, "JobStatus"), "the job's end", 90)
+    wait_for(lambda: not queued(stage, job, "JobStatus"), "the job's end")
     assert stage.run("cat", "restarts.out").out == f"went on after {node}\n"
     ran = stage.run("condor_history", job, "-limit", "1", "-af", "NumJobStarts", "LastRemoteHost")
     starts, last = ran.out.split()
     assert starts == "2"
     assert instance not in last
 
-    wait_for(lambda: shown(stage, instance)["state"] == "terminated", "the machine's end", 60)
+    wait_for(lambda: shown(stage, instance)["state"] == "terminated", "the machine's end")
     told = shown(stage, instance)
     assert told["reason"].startswith("reclaimed by EC2 at ")
     assert told["reclaim_at"] in told["reason"]
@@ -105,6 +108,6 @@ def test_a_reclaimed_machine_s_job_goes_on_elsewhere_and_completes(
 def test_an_annex_whose_last_machine_was_reclaimed_says_so(stage: Stage, spot_annex: str) -> None:
     (last,) = stage.machines(spot_annex)
     interrupt(last)
-    wait_for(lambda: stage.view(spot_annex)["state"] == "terminated", "the annex's end", 90)
+    wait_for(lambda: stage.view(spot_annex)["state"] == "terminated", "the annex's end")
     assert "its last machine has ended: reclaimed by EC2 at " in stage.view(spot_annex)["reason"]
-    wait_for(lambda: not stage.slots(spot_annex), "the slots' end", 15)
+    wait_for(lambda: not stage.slots(spot_annex), "the slots' end", AT_ONCE)

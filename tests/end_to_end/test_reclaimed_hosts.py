@@ -6,11 +6,12 @@ import base64
 import json
 import subprocess
 import sys
+import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from stage import BAKED, wait_for
+from stage import BAKED, PATIENCE, wait_for
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -78,7 +79,7 @@ def test_a_fleets_machine_runs_its_templates_user_data(stage: Stage, reclaimable
     def ran() -> bool:
         return stage.on(reclaimable, "cat", "/root/ran").out == "from the template\n"
 
-    wait_for(ran, "user data", 60)
+    wait_for(ran, "user data")
     assert metadata(stage, reclaimable, "tags/instance/Name") == "fleet"
     assert metadata(stage, reclaimable, "instance-life-cycle") == "spot"
     assert metadata(stage, reclaimable, "spot/instance-action") == ""
@@ -89,17 +90,20 @@ def test_a_reclaimed_machine_reads_its_notice_and_is_shut_down(
 ) -> None:
     def interrupt(*words: str) -> None:
         way = [sys.executable, "-m", "local", "interrupt", reclaimable, *words]
-        subprocess.run(way, check=True, capture_output=True, timeout=60)
+        subprocess.run(way, check=True, capture_output=True, timeout=PATIENCE)
 
+    began = time.monotonic()
     interrupt("--rebalance")
     assert "noticeTime" in metadata(stage, reclaimable, "events/recommendations/rebalance")
-    interrupt("--in", "5")
+    # Long enough to be read as well, however slow this computer is.
+    took = time.monotonic() - began
+    interrupt("--in", f"{5 + 5 * took:.0f}")
     action = json.loads(metadata(stage, reclaimable, "spot/instance-action"))
     assert action["action"] == "terminate"
 
     def ended() -> bool:
         return bool(shown(stage, reclaimable)["State"]["Name"] == "terminated")
 
-    wait_for(ended, "the end", 60)
+    wait_for(ended, "the end")
     reason = shown(stage, reclaimable)["StateReason"]["Code"]
     assert reason == "Server.SpotInstanceTermination"

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import signal
 from typing import TYPE_CHECKING
 
 import pytest
@@ -75,7 +73,7 @@ def test_a_no_starts_nothing(stage: Stage) -> None:
 
 def test_ctrl_c_at_the_question_starts_nothing(stage: Stage, tmp_path: Path) -> None:
     running = stage.begin(tmp_path / "run", "annex-client", "start", "Asked", "--ami-id", BAKED)
-    wait_for(lambda: "Is that OK?" in running.printed(), "the question", 30)
+    wait_for(lambda: "Is that OK?" in running.printed(), "the question")
     stage.interrupt("annex-client start Asked")
     running.wait().refused(130, "nothing was done")
     assert stage.annex("status", "Asked").status == 4
@@ -85,25 +83,25 @@ def test_ctrl_c_at_the_question_starts_nothing(stage: Stage, tmp_path: Path) -> 
 def test_ctrl_c_while_waiting_loses_nothing(stage: Stage, tmp_path: Path) -> None:
     words = ("annex-client", "start", "Waited", "--ami-id", BAKED, "--yes", "--wait")
     running = stage.begin(tmp_path / "run", *words)
-    wait_for(lambda: "Waiting: 0 of 1 machine" in running.printed(), "the wait", 30)
+    wait_for(lambda: "Waiting: 0 of 1 machine" in running.printed(), "the wait")
     stage.interrupt("annex-client start Waited")
     running.wait().refused(130, "Not waiting any longer", "'annex-client stop Waited' ends it")
     assert len(stage.machines("Waited")) == 1
     stop = stage.begin(tmp_path / "stop", "annex-client", "stop", "Waited", "--yes", "--wait")
-    wait_for(lambda: "Waiting for 1 machine to end" in stop.printed(), "the wait", 30)
+    wait_for(lambda: "Waiting for 1 machine to end" in stop.printed(), "the wait")
     # The machine may be gone before Ctrl-C arrives; without the ledger the wait does not see it.
     fault = {"service": "dynamodb", "action": "*", "code": "InternalServerError", "status": 500}
     stage.press("POST", "faults", fault)
     stage.interrupt("annex-client stop Waited")
     stop.wait().refused(130, "It goes on ending by itself")
     stage.press("DELETE", "faults")
-    wait_for(lambda: stage.view("Waited")["state"] == "terminated", "the end", 90)
+    wait_for(lambda: stage.view("Waited")["state"] == "terminated", "the end")
     assert not stage.machines("Waited")
 
 
 def test_ctrl_c_at_a_stop_s_question_ends_nothing(stage: Stage, tmp_path: Path) -> None:
     running = stage.begin(tmp_path / "run", "annex-client", "stop", "Renewed")
-    wait_for(lambda: "Is that OK?" in running.printed(), "the question", 30)
+    wait_for(lambda: "Is that OK?" in running.printed(), "the question")
     stage.interrupt("annex-client stop Renewed")
     running.wait().refused(130, "nothing was done")
     assert stage.view("Renewed")["state"] == "active"
@@ -122,9 +120,7 @@ def test_settings_that_are_gone_are_said_to_be_gone(stage: Stage) -> None:
     name = "/htcondor-annex/settings"
     kept = ssm.get_parameter(Name=name)["Parameter"]
     ssm.delete_parameter(Name=name)
-    # The function keeps them for half a minute; one that begins anew reads them at once.
-    for pid in stage.press("GET", "functions/htcondor-annex-dev"):
-        os.kill(pid, signal.SIGKILL)
+    stage.forget_settings()
     try:
         stage.annex("start", "Bad", "--ami-id", BAKED, "--yes").refused(7, "annex-client setup")
         check = stage.annex("check-setup")
@@ -134,4 +130,4 @@ def test_settings_that_are_gone_are_said_to_be_gone(stage: Stage) -> None:
         ssm.put_parameter(Name=name, Value=kept["Value"], Type=kept["Type"])
     assert not stage.machines("Bad")
     stage.press("POST", "tick")  # a sweep that met another test's trouble is not the last word
-    wait_for(lambda: stage.annex("check-setup").status == 0, "a setup that is OK again", 45)
+    wait_for(lambda: stage.annex("check-setup").status == 0, "a setup that is OK again")
