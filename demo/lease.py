@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from demo.account import Account
 
 SWEEP_RULE = "htcondor-annex-dev-sweep-event"
-WATCHER = "htcondor-annex"  # the watcher's unit on the machines
+WATCHER = "htcondor-annex"  # the watcher's unit on the machines, and the dead man's timer there
+TIMER = "'htcondor-annex-lease-*.timer'"
 GONE = ("shutting-down", "terminated")
 PATIENCE = 900  # seconds: far beyond any lease of this demo and all its layers
 DEAD_MAN_MARGIN = 60  # seconds, as the demo's setup has it
@@ -47,17 +48,19 @@ def three_times_over(account: Account) -> None:
 
 
 def three_endings(account: Account) -> list[Ending]:
-    """Start short leases, take the layers away one by one, and see when each machine ends."""
-    say("A lease ends by itself, three times over")
-    first = start(account, "LeaseWatcher", "the watcher", hours=0.04)
-    second = start(account, "LeaseSweep", "the sweep", hours=0.04)
-    third = start(account, "LeaseTimer", "the dead man's timer", hours=0.075)
-    say("Two of the watchers are killed, on the machines' consoles")
-    for ending in (second, third):
-        account.on(ending.instance_id).type(
-            f"systemctl kill -s KILL {WATCHER}; systemctl stop {WATCHER}; "
-            f"systemctl is-active {WATCHER} || echo dead"
-        )
+    """Start short leases, take the layers away one by one, and see when each machine ends.
+
+    Returns them in the order in which the layers act: watcher, sweep, timer.
+    """
+    say("A lease ends by itself, three times over; here nothing on the machine is left to end it")
+    second = start(account, "LeaseSweep", "the sweep", hours=0.05)
+    # At once: the machine's lease runs while others boot, and its watcher would act before its end.
+    kill(account, second, WATCHER, TIMER)
+    say("Here the watcher is killed alone")
+    third = start(account, "LeaseTimer", "the dead man's timer", hours=0.08)
+    kill(account, third, WATCHER)
+    say("And here all is as it should be")
+    first = start(account, "LeaseWatcher", "the watcher", hours=0.05)
     say("Nothing of the client runs on the access point")
     expect(account.user.type("pgrep -u alice -a -f '[a]nnex' || echo nothing"), "nothing")
     watch(account, [first, second])
@@ -69,6 +72,16 @@ def three_endings(account: Account) -> list[Ending]:
     check(second, BY_CALL, 0, PATIENCE)
     check(third, BY_ITSELF, DEAD_MAN_MARGIN - 1, PATIENCE)
     return [first, second, third]
+
+
+def kill(account: Account, ending: Ending, *units: str) -> None:
+    """Take layers away, on the machine's console; raises StepFailedError if one stays."""
+    names = " ".join(units)
+    text = account.on(ending.instance_id).type(
+        f"systemctl kill -s KILL {WATCHER}; systemctl stop {names}; "
+        f"systemctl is-active {names} || echo dead"
+    )
+    expect(text, "dead")
 
 
 def check(ending: Ending, by: str, earliest: float, latest: float) -> None:

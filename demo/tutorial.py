@@ -87,7 +87,7 @@ def install_pool_files(account: Account, folder: Path) -> None:
     access_point.type("install -d -m 1777 /var/lib/condor-annex-sockets")
     access_point.type("systemctl restart condor")
     account.user.wait(
-        "the schedd", lambda: account.user.quiet("condor_status -schedd -af Name"), 120
+        "the schedd", lambda: account.user.quiet("condor_status -schedd -af Name"), 600
     )
 
 
@@ -165,7 +165,7 @@ def condor_off(account: Account) -> None:
     say("Stop an annex")
     text = account.user.type(f"condor_off -annex {ANNEX}")
     expect(text, r'Sent "Kill-Daemon" command for "master"')
-    account.user.wait("the machine's end", lambda: ended(account.user, ANNEX), 120)
+    account.user.wait("the machine's end", lambda: ended(account.user, ANNEX), 600)
     account.user.type(f"annex-client status {ANNEX}")
     account.user.type(f"condor_status -annex {ANNEX}")
 
@@ -175,7 +175,7 @@ def wait_for_slot(user: Terminal, name: str) -> None:
     user.wait(
         f"a slot of {name} in condor_status",
         lambda: user.quiet(f"condor_status -annex {name} -af Name"),
-        300,
+        600,
     )
 
 

@@ -29,8 +29,8 @@ from local.state import State, Up, folder
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-_UP_SECONDS = 600.0  # the root file system is built at the first `up`
-_DOWN_SECONDS = 60.0
+_UP_SECONDS = 1200.0  # the root file system is built at the first `up`
+_DOWN_SECONDS = 180.0
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -18,8 +18,8 @@ if TYPE_CHECKING:
     from local.network import Network
 
 # EC2 gives an operating system some time to shut down when its instance is terminated, and does not
-# say how much; condor's own unit would take up to 150 s.
-_PATIENCE_SECONDS = 20.0
+# say how much; condor's own unit would take up to 150 s, ours a few, or more on a slow computer.
+_PATIENCE_SECONDS = 60.0
 
 
 class LocalHypervisor:

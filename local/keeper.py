@@ -18,7 +18,7 @@ import time
 from pathlib import Path
 
 HOSTS = "hosts"  # the folder of the hosts, below the state folder
-_GONE_SECONDS = 10.0
+_GONE_SECONDS = 60.0
 
 
 class AccountError(RuntimeError):

@@ -33,7 +33,7 @@ if TYPE_CHECKING:
 
 Bridge = Literal["vpc", "pool"]
 
-_CLEAN_SECONDS = 10.0
+_CLEAN_SECONDS = 30.0
 METADATA_ADDRESS = "169.254.169.254"  # AWS: link-local, on every instance
 
 _CIDRS: dict[Bridge, str] = {"vpc": VPC_CIDR, "pool": POOL_CIDR}

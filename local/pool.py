@@ -28,7 +28,7 @@ PoolHost = Literal["cm", "ap"]
 DOMAIN = "pool.example"
 _CONFIG = "/etc/condor/config.d"
 _HOSTS: dict[PoolHost, tuple[str, str]] = {"cm": CENTRAL_MANAGER, "ap": ACCESS_POINT}
-_UP_SECONDS = 60.0
+_UP_SECONDS = 300.0
 
 _COMMON = f"""\
 CONDOR_HOST = {CENTRAL_MANAGER[0]}
@@ -103,7 +103,7 @@ class Pool:
         """Boot both hosts; returns when the access point's schedd is in the collector.
 
         Raises:
-            AccountError: it did not come within a minute; the message names the log.
+            AccountError: it did not come within five minutes.
         """
         key = File(secrets.token_bytes(64), 0o600)
         self._boot("cm", {"/etc/condor/passwords.d/POOL": key})
@@ -148,12 +148,12 @@ class Pool:
         """Wait until the collector answers and knows the access point's schedd.
 
         Raises:
-            AccountError: it does not within a minute.
+            AccountError: it does not within five minutes.
         """
         ask = ["condor_status", "-schedd", "-af", "Name"]
         self._until(
             lambda: ACCESS_POINT[0] in self.run("ap", ask).stdout.split(),
-            "the access point's schedd is not in the collector after a minute",
+            "the access point's schedd is not in the collector after five minutes",
         )
 
     def close(self) -> None:

@@ -26,7 +26,12 @@ if TYPE_CHECKING:
 IMAGES: dict[str, image.Kind] = {"ami-baked": "htcondor", "ami-plain": "plain"}
 
 
-def wait_for(true: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
+# Seconds: many times what anything here takes on an idle computer. A slow one is no bug, and
+# whoever is early waits for none of it.
+PATIENCE = 300.0
+
+
+def wait_for(true: Callable[[], Any], what: str, seconds: float = PATIENCE) -> Any:
     """The first true answer; fails the test, saying what was waited for, when none comes."""
     deadline = time.monotonic() + seconds
     while True:
@@ -35,7 +40,7 @@ def wait_for(true: Callable[[], Any], what: str, seconds: float = 60.0) -> Any:
             return answer
         if time.monotonic() > deadline:
             pytest.fail(f"{what}: not within {seconds:.0f} s")
-        time.sleep(0.1)
+        time.sleep(0.25)
 
 
 @dataclass
@@ -91,6 +96,15 @@ class Instance:
 
     def run(self, *argv: str, stdin: str | None = None) -> subprocess.CompletedProcess[str]:
         return enter(self.folder, self.name, argv, stdin=stdin)
+
+    def booted(self) -> Instance:
+        """Itself, once its first process is up."""
+        assert self.up.wait(PATIENCE), "pid 1 is not up"
+        return self
+
+    def ended(self) -> None:
+        """Wait until it is off."""
+        assert self.off.wait(PATIENCE), self.console_end()
 
     @property
     def console(self) -> str:

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from cloud import PATIENCE
 
 from local.host import enter_command
 from local.interfaces import AWS_ADDRESS
@@ -59,7 +60,7 @@ def test_a_terminal_is_passed_on(cloud: Cloud, pool: Pool) -> None:
     command = enter_command(cloud.folder, "ap", ["sh", "-c", ask], user="alice")
     process = subprocess.Popen(command, stdin=terminal, stdout=subprocess.PIPE, text=True)
     os.write(master, b"yes\n")
-    assert process.communicate(timeout=20)[0] == "got yes\n"
+    assert process.communicate(timeout=PATIENCE)[0] == "got yes\n"
     os.close(master)
     os.close(terminal)
 
@@ -74,24 +75,23 @@ def test_unknown_hosts_and_users_are_named(cloud: Cloud, pool: Pool) -> None:
 def test_a_function_at_the_router_reaches_the_pool_and_no_instance(
     cloud: Cloud, pool: Pool
 ) -> None:
-    instance = cloud.boot()
-    assert instance.up.wait(20)
+    instance = cloud.boot().booted()
 
-    def knock(address: str, port: int) -> bool:
+    def knock(address: str, port: int, seconds: float) -> bool:
         script = f"</dev/tcp/{address}/{port}"
-        command = [*cloud.network.command_prefix(), "timeout", "2", "bash", "-c", script]
+        limit = ["timeout", f"{seconds}", "bash", "-c", script]
+        command = [*cloud.network.command_prefix(), *limit]
         return subprocess.run(command, check=False, stderr=subprocess.DEVNULL).returncode == 0
 
-    assert knock("192.168.50.10", 9618)
-    assert not knock("192.168.50.10", 22)
-    assert not knock(instance.spec.private_ip, 80)
+    assert knock("192.168.50.10", 9618, PATIENCE)
+    assert not knock("192.168.50.10", 22, 2)
+    assert not knock(instance.spec.private_ip, 80, 2)
 
 
 def test_a_socket_at_the_router_is_reached_from_instances(cloud: Cloud) -> None:
-    instance = cloud.boot()
-    assert instance.up.wait(20)
+    instance = cloud.boot().booted()
     with cloud.network.listen(AWS_ADDRESS, 4566) as listening:
-        knock = f"timeout 2 bash -c '</dev/tcp/{AWS_ADDRESS}/4566'"
+        knock = f"timeout {PATIENCE} bash -c '</dev/tcp/{AWS_ADDRESS}/4566'"
         assert instance.run("sh", "-c", knock).returncode == 0
         connection, peer = listening.accept()
         connection.close()

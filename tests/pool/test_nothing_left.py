@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from cloud import wait_for
+from cloud import PATIENCE, wait_for
 
 from local import keeper
 
@@ -64,15 +64,15 @@ def supervisor(
     keeper.cleanup(tmp_path)
 
 
-def machine() -> dict[str, list[str]]:
+def machine() -> set[tuple[str, str]]:
     """What an account could leave on this machine, as it is seen from outside."""
-    namespaces = Path("/run/netns")
-    return {
-        "mounts": sorted(Path("/proc/self/mounts").read_text().splitlines()),
-        "interfaces": sorted(path.name for path in Path("/sys/class/net").iterdir()),
-        "named namespaces": sorted(path.name for path in namespaces.iterdir())
-        if namespaces.exists()
-        else [],
+    folders = {"interface": Path("/sys/class/net"), "named namespace": Path("/run/netns")}
+    mounts = Path("/proc/self/mounts").read_text().splitlines()
+    return {("mount", line) for line in mounts} | {
+        (what, path.name)
+        for what, folder in folders.items()
+        if folder.exists()
+        for path in folder.iterdir()
     }
 
 
@@ -94,14 +94,15 @@ def test_hosts_die_with_a_killed_supervisor_and_the_rest_is_swept(
     before = machine()
     process, host = supervisor()
     assert host in account_processes(tmp_path)
-    assert machine() == before, "an account shows in the machine's own namespaces"
+    # What others undo meanwhile, such as a mount, is nobody's leftover.
+    assert machine() <= before, "an account shows in the machine's own namespaces"
     process.send_signal(number)
     process.wait()
-    wait_for(lambda: not account_processes(tmp_path), "the end of every process", 10)
+    wait_for(lambda: not account_processes(tmp_path), "the end of every process")
     keeper.cleanup(tmp_path)
     assert not (keeper.cgroup_root() / keeper.prefix(tmp_path)).exists()
     assert not (tmp_path / "hosts" / "one" / "upper").exists()
-    assert machine() == before
+    assert machine() <= before
 
 
 def test_an_interrupted_supervisor_leaves_nothing_to_sweep(
@@ -109,7 +110,7 @@ def test_an_interrupted_supervisor_leaves_nothing_to_sweep(
 ) -> None:
     process, _ = supervisor()
     process.send_signal(signal.SIGINT)
-    assert process.wait(20) == 0
+    assert process.wait(PATIENCE) == 0
     assert not (keeper.cgroup_root() / keeper.prefix(tmp_path)).exists()
 
 
