@@ -36,6 +36,8 @@ Kind = Literal["pool", "htcondor", "plain", "legacy"]
 
 _KEYRINGS = "/usr/share/keyrings"
 _BROKEN_OFF = ".building-"
+# Seconds before a step that failed is tried again: archives and networks have their moments.
+_PAUSES = (5.0, 30.0)
 
 
 def cache_folder(state: Path) -> Path:
@@ -50,13 +52,20 @@ class Images:
     Args:
         cache: the folder; made when missing.
         say: told what is built, how large it became and how long it took.
+        pauses: seconds before each further try of a step that failed.
     """
 
-    def __init__(self, cache: Path, say: Callable[[str], None] = print) -> None:
+    def __init__(
+        self,
+        cache: Path,
+        say: Callable[[str], None] = print,
+        pauses: tuple[float, ...] = _PAUSES,
+    ) -> None:
         if any(mark in str(cache) for mark in ",:'"):
             raise AccountError(f"{cache}: overlays take no folder with a comma, colon or quote")
         self._cache = cache
         self._say = say
+        self._pauses = pauses
         base = _key(
             "base", recipe.SUITE, recipe.BASE_PACKAGES, recipe.BASE_FILES, recipe.BASE_LINKS
         )
@@ -118,13 +127,25 @@ class Images:
             self._cache.mkdir(parents=True, exist_ok=True)
             with _locked(self._cache):
                 if not target.exists():
-                    self._build(target, build)
+                    self._persist(target, build)
         return target
 
     def compile_python(self, result: Path, folder: str) -> None:
         """Compile a layer's Python files for the pool's hosts, whose users may not write there."""
         script = f"chroot merged python3 -m compileall -q '{folder}'\n"
         self._in_overlay(result, (self._condor, self._base), script)
+
+    def _persist(self, target: Path, build: Callable[[Path], None]) -> None:
+        """Build, and begin anew what failed, until the pauses are used up."""
+        for pause in self._pauses:
+            try:
+                self._build(target, build)
+            except AccountError as error:
+                self._say(f"{error}; trying again in {pause:.0f} s")
+                time.sleep(pause)
+            else:
+                return
+        self._build(target, build)
 
     def _build(self, target: Path, build: Callable[[Path], None]) -> None:
         started = time.monotonic()

@@ -21,7 +21,7 @@ class SmallImages(image.Images):
 
     def __init__(self, cache: Path) -> None:
         self.said: list[str] = []
-        super().__init__(cache, self.said.append)
+        super().__init__(cache, self.said.append, pauses=(0.0,))
 
     def _build_base(self, result: Path) -> None:
         (result / "step").write_text("done")
@@ -60,6 +60,24 @@ def test_a_step_that_fails_leaves_nothing_that_looks_built(tmp_path: Path) -> No
     assert not list(tmp_path.glob("htcondor-*"))
     assert not list(tmp_path.glob(".building-*"))
     assert list(tmp_path.glob("base-*"))
+
+
+def test_a_step_that_fails_for_a_moment_is_tried_again(tmp_path: Path) -> None:
+    class Hiccup(SmallImages):
+        failed = False
+
+        def _build_condor(self, result: Path) -> None:
+            if not self.failed:
+                self.failed = True
+                (result / "half").write_text("")
+                raise AccountError("no archive")
+            super()._build_condor(result)
+
+    images = Hiccup(tmp_path)
+    images.build()
+    assert "no archive; trying again in 0 s" in images.said
+    (condor,) = tmp_path.glob("htcondor-*")
+    assert [path.name for path in condor.iterdir()] == ["step"]
 
 
 def test_the_cache_folder_is_the_users_to_choose(
