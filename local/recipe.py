@@ -72,13 +72,15 @@ BASE_FILES = {
     "/etc/systemd/journald.conf.d/local.conf": File(_JOURNAL),
     "/etc/condor/config.d/00-local-host.config": File(_CONDOR),
 }
-# Units that only real hardware has a use for.
+# Units that only real hardware has a use for. Those for passwords would take two inotify instances
+# of each host, and the kernel gives a user 128 in all: a host that gets none does not boot.
 BASE_LINKS = {
     f"/etc/systemd/system/{unit}": "/dev/null"
     for unit in (
         *("console-getty.service", "getty.target", "systemd-logind.service"),
         *("apt-daily.timer", "apt-daily-upgrade.timer", "dpkg-db-backup.timer"),
         *("e2scrub_all.timer", "fstrim.timer", "systemd-udevd.service"),
+        *("systemd-ask-password-console.path", "systemd-ask-password-wall.path"),
     )
 }
 

@@ -27,6 +27,8 @@ ROOT = Path(__file__).parents[2]
 # One for all: it keeps the services' descriptions, which take longer to read than to use.
 SESSION = boto3.session.Session()
 IMAGE = "ami-0deb13000000a0d64"
+# Seconds, far more than anything here takes: a slow computer is no bug.
+PATIENCE = 120
 
 
 class LocalAccount:
@@ -59,7 +61,7 @@ class LocalAccount:
             data=None if body is None else json.dumps(body).encode(),
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def user(self, name: str, *statements: dict[str, Any]) -> Credentials:
@@ -91,7 +93,7 @@ class LocalAccount:
             url, data=sent_body or body, method=method, headers=dict(signed.headers)
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, json.load(answer), answer.headers
         except urllib.error.HTTPError as error:
             return error.code, json.load(error), error.headers
@@ -111,7 +113,7 @@ def code(call: Callable[[], Any]) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-def eventually(found: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
     """Wait until something is there, and return it."""
     end = time.monotonic() + seconds
     while not (value := found()):
@@ -129,7 +131,7 @@ def local(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -148,7 +150,7 @@ def deploy(account: LocalAccount, folder: Path) -> None:
         env={**os.environ, **account.environment},
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 

@@ -134,7 +134,7 @@ def test_a_new_machine_may_not_be_found_for_a_moment(
     account: LocalAccount, machines: Machines
 ) -> None:
     """EC2 API reference, "Eventual consistency"."""
-    account.press("options", {"invisible_seconds": 0.5})
+    account.press("options", {"invisible_seconds": 5})  # all that follows takes a moment of it
     instance = machines.id()
     calls: list[Any] = [
         machines.ec2.describe_instances,

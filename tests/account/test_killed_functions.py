@@ -32,7 +32,7 @@ POINTS: Counter[str] = Counter()
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     for account in running_account(tmp_path_factory.mktemp("killed")):
         times = {"pending_seconds": 0.05, "shutting_down_seconds": 0.05}
-        account.press("options", {**times, "terminated_visible_seconds": 20})
+        account.press("options", {**times, "terminated_visible_seconds": 60})
         plane = ControlPlane(account)
         plane.two_sweeps()
         yield plane

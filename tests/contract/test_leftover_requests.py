@@ -86,7 +86,7 @@ class Requests:
         if kind is LeftoverKind.SPOT_REQUEST:
             shown = self.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request_id])
             return [one["InstanceId"] for one in shown["SpotInstanceRequests"]]
-        until = time.monotonic() + 20
+        until = time.monotonic() + 120
         while time.monotonic() < until:
             shown = self.ec2.describe_spot_fleet_instances(SpotFleetRequestId=request_id)
             if shown["ActiveInstances"]:

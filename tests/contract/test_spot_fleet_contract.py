@@ -110,7 +110,7 @@ def now() -> datetime:
 
 
 def waited(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    patience = time.monotonic() + 30
+    patience = time.monotonic() + 120
     while not good(found := look()):
         assert time.monotonic() < patience, found
         time.sleep(0.2)

@@ -129,6 +129,7 @@ class Cloud:
         layers = {ami: partial(self.images.layers, kind) for ami, kind in IMAGES.items()}
         self.hypervisor = LocalHypervisor(self.network, layers, self.ec2, self.ec2)
         self._numbers = itertools.count(4)
+        self._booted: list[str] = []
 
     def boot(
         self,
@@ -153,7 +154,14 @@ class Cloud:
         off = self.ec2.off[name] = threading.Event()
         spec = HostSpec(name, address, hostname, ami, vcpus=2, memory_mib=8192)
         self.hypervisor.boot(spec)
+        self._booted.append(name)
         return Instance(spec, self.folder, up, off)
+
+    def end_all(self) -> None:
+        """Begin to shut down what was booted so far: hosts take processor, memory and inotify."""
+        for name in self._booted:
+            self.hypervisor.shut_down(name)
+        self._booted.clear()
 
     def close(self) -> None:
         self.hypervisor.close()

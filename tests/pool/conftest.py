@@ -22,7 +22,7 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def cloud(folder: Path) -> Iterator[Cloud]:
+def whole_cloud(folder: Path) -> Iterator[Cloud]:
     try:
         made = Cloud(folder)
     except keeper.AccountError as error:
@@ -31,10 +31,17 @@ def cloud(folder: Path) -> Iterator[Cloud]:
     made.close()
 
 
+@pytest.fixture
+def cloud(whole_cloud: Cloud) -> Iterator[Cloud]:
+    """The cloud, for one test, whose instances end with it."""
+    yield whole_cloud
+    whole_cloud.end_all()
+
+
 @pytest.fixture(scope="session")
-def pool(cloud: Cloud) -> Pool:
+def pool(whole_cloud: Cloud) -> Pool:
     """A pool of quick rounds, to which an administrator has added what an annex needs."""
-    made = Pool(cloud.network, cloud.images.layers("pool"), intervals="quick")
+    made = Pool(whole_cloud.network, whole_cloud.images.layers("pool"), intervals="quick")
     made.up()
     made.install_config(
         "cm",
