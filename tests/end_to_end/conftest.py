@@ -29,8 +29,9 @@ connect_annex -count 1 \\
                 -aws-on-demand-ami-id ami-cd5f95b0
 """
 KEPT = "ANNEX_END_TO_END_STATE"
-# Short, so that a machine that will never be let in ends while somebody watches.
-UNJOINED_SECONDS = 50
+# Short, so that a machine that will never be let in ends while somebody watches, and long enough
+# for one to join that boots with six others on a slow computer.
+UNJOINED_SECONDS = 75
 LONG = ("--duration", "1.5", "--idle", "1.5")  # hours
 
 

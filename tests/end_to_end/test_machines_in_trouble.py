@@ -35,7 +35,7 @@ NO_PACKAGES = "#cloud-boothook\n#!/bin/sh\n: >/etc/apt/sources.list\n"
 HALF_WAY = "#cloud-boothook\n#!/bin/sh\nmkdir -p /usr/local/lib/htcondor-annex/fetch.pyz.new\n"
 # Seconds. Machines join with the first token, and have looked for a new one (at most a minute
 # later) when it ends; the collector stays away until then, and for longer than the idle time and
-# the limit for machines that are not in the pool (50 s).
+# the limit for machines that are not in the pool (75 s).
 FIRST_TOKEN, IDLE, BOOT_LIMIT = 150, 80, 75
 # A machine that leaves at its lease's end begins to so long before.
 LEAVING = 31

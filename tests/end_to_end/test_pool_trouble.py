@@ -20,8 +20,11 @@ GONE = ("shutting-down", "terminated")
 @pytest.fixture(scope="module")
 def walled(stage: Stage) -> Iterator[Done]:
     """The access point's port is closed to machines, and one is started all the same."""
+    start = ("start", "Walled", "--duration", "0.5", "--ami-id", BAKED, "--yes")
     with stage.closed("input", f"ip saddr {OUTSIDE}"):
-        yield stage.annex("start", "Walled", "--duration", "0.5", "--ami-id", BAKED, "--yes")
+        with stage.settings(unjoined_limit_seconds=45):
+            done = stage.annex(*start)
+        yield done
 
 
 def test_a_closed_port_is_named_before_any_machine_meets_it(walled: Done) -> None:
