@@ -40,15 +40,13 @@ def test_a_renewed_lease_reaches_the_machine(stage: Stage, renewed: str) -> None
     )["Tags"]
     assert [seconds(tag["Value"]) for tag in tags] == [ends]
     # The new timer comes before the old one goes.
-    wait_for(
-        lambda: lease_timers(stage, machine) == {f"htcondor-annex-lease-{ends + 60}.timer"},
-        "the new timer, and it alone",
-    )
+    wait_for(lambda: lease_timers(stage, machine) == {ends + 60}, "the new timer, and it alone")
 
 
-def lease_timers(stage: Stage, machine: str) -> set[str]:
+def lease_timers(stage: Stage, machine: str) -> set[int]:
+    """When the dead man's timers on the machine go off; Unix times."""
     timers = stage.on(machine, "systemctl", "list-timers", "--all").out
-    return {*re.findall(r"htcondor-annex-lease-\d+\.timer", timers)}
+    return {int(at) for at in re.findall(r"htcondor-annex-lease-(\d+)", timers)}
 
 
 def test_no_secret_is_in_user_data_tags_logs_or_consoles(stage: Stage) -> None:
