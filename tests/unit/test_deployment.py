@@ -168,6 +168,19 @@ def test_who_writes_a_configuration_writes_a_legacy_image_s_too(name: str) -> No
     ]
 
 
+@pytest.mark.parametrize("name", ["api", "sweep"])
+def test_keys_for_disks_are_used_through_ec2_alone(name: str) -> None:
+    """EBS User Guide, 'Requirements for Amazon EBS encryption': what a customer's own key needs."""
+    asked = [
+        one for one in policy(name) if any(action.startswith("kms:") for action in one["Action"])
+    ]
+    assert all(
+        one["Condition"]["StringLike"] == {"kms:ViaService": "ec2.*.amazonaws.com"} for one in asked
+    )
+    (granting,) = statements(name, "kms:CreateGrant")
+    assert granting["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
+
+
 def test_events_launch_nothing() -> None:
     assert statements("interruption", "ec2:RunInstances") == []
     assert statements("interruption", "iam:PassRole") == []
