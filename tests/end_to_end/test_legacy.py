@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 import pytest
 from stage import AT_ONCE, wait_for
 
+from local import image, state
+
 if TYPE_CHECKING:
     from stage import Stage
 
@@ -21,6 +23,8 @@ def test_legacy_images_are_refused_until_setup_allows_them(stage: Stage) -> None
 
 
 def test_legacy_image_joins_runs_a_job_and_ends_with_its_annex(stage: Stage) -> None:
+    # What the archive takes its time to give, no machine waits for.
+    image.Images(image.cache_folder(state.folder())).layers("legacy")
     done = stage.admin("annex-client", "setup", "--legacy")
     assert "Creating what legacy images need" in done.out, done.err
     start = ("start", "Old", "--ami-id", LEGACY, "--legacy", "--duration", "0.5", "--yes")
