@@ -126,8 +126,10 @@ class Play:
         self.brief = self.annex("renew", "Brief", "--duration", renewed, status=6)
         self.annex("renew", "Tokens", "--duration", "0.7")
         self.collector("off")
-        # From here on it is idle. The watcher may take a minute to miss the collector.
-        stage.run("condor_rm", self.jobs["Paused"])
+        # From here on it is idle, and the watcher may take a minute to miss the collector. The job
+        # dies on the machine: condor_rm would need the collector, to be called back (CCB).
+        (paused,) = stage.machines("Paused")
+        stage.on(paused, "pkill", "-KILL", "-x", "sleep")
         self.without_collector_since = time.time()
 
     def bring_the_collector_back(self) -> None:
