@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from local.processes import started_at
-from tests.account.support import ROOT, LocalAccount, eventually, exports, local
+from tests.account.support import PATIENCE, ROOT, LocalAccount, eventually, exports, local
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -107,6 +107,7 @@ def test_killed_hard_it_takes_its_functions_along_and_comes_up_again(
         FunctionName="f",
         Runtime="python3.13",
         Role=role,
+        Timeout=60,
         Handler="app.handler",
         Code={"ZipFile": zipped.read_bytes()},
     )
@@ -133,7 +134,7 @@ def test_in_the_foreground_a_signal_ends_it_in_good_order(state: Path, number: i
     ) as process:
         eventually((state / "account.json").exists)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert output.endswith("Ending the local account\n")
     assert not (state / "account.json").exists()
