@@ -15,7 +15,7 @@ from typing import IO
 
 VARIABLE = "ANNEX_LOCAL_STATE"
 # Whoever looks whether the lock is taken holds it for a moment; the account keeps it.
-_LOOK_SECONDS = 1.0
+_TRIES = 50
 
 
 def folder() -> Path:
@@ -66,11 +66,12 @@ class State:
         (self.path / "logs").mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o755)  # ordinary users of this machine may look at logs, not at keys
         lock = (self.path / "lock").open("a")
-        end = time.monotonic() + _LOOK_SECONDS
+        tries = 1
         while not _locked(lock, fcntl.LOCK_EX):
-            if time.monotonic() > end:
+            if tries == _TRIES:
                 lock.close()
                 return False
+            tries += 1
             time.sleep(0.02)
         lock.truncate(0)
         lock.write(str(os.getpid()))
