@@ -72,7 +72,7 @@ def _left(spec: LaunchSpec, attempts: Iterable[Attempt]) -> tuple[Place, ...]:
 
 def _type(attempt: Attempt, no: Refusal) -> str:
     """The type that a refusal is about, empty where it is about several."""
-    return attempt.place.instance_type if attempt.place else no.where.partition(" ")[0]
+    return attempt.place.instance_type if attempt.place else no.where.partition(" in ")[0]
 
 
 def notes(launch: Launch) -> tuple[str, ...]:
@@ -90,9 +90,12 @@ def _notes(launch: Launch, attempt: Attempt) -> Iterator[str]:
         return
     for no in attempt.refusals:
         sentence = in_words(no, _type(attempt, no))
-        # What holds whatever the type and zone need not be told of each.
-        whole = sentence[:1].upper() + sentence[1:]
-        yield whole if attempt.is_final else f"{no.where}: {sentence}"
+        # What holds whatever the type and zone, or whatever the zone, need not be told of each.
+        if attempt.is_final:
+            yield sentence[:1].upper() + sentence[1:]
+        else:
+            reach = _type(attempt, no) if no.kind is RefusalKind.QUOTA else no.where
+            yield f"{reach}: {sentence}"
     if attempt.got >= attempt.count:
         return
     if attempt.settled:

@@ -122,3 +122,10 @@ def test_what_is_wrong_with_all_places_is_told_once() -> None:
     one = launch(attempt(LARGE_A, NO_CAPACITY), attempt(None, *bad))
     assert one.attempts[-1].is_final
     assert notes(one)[1:2] == ("There is no such subnet (InvalidSubnetID.NotFound).",)
+
+
+def test_a_quota_is_told_once_for_a_type() -> None:
+    over = (replace(QUOTA, where=f"c7i.large in us-east-1{zone}") for zone in "ab")
+    one = launch(attempt(LARGE_A, NO_CAPACITY), attempt(None, *over))
+    (said,) = (note for note in notes(one) if "VcpuLimitExceeded" in note)
+    assert said.startswith("c7i.large: the quota")
