@@ -312,6 +312,12 @@ def test_plan(
     assert plan(record, seen, NOW + later) == expected
 
 
+def test_late_no_to_an_answered_call_changes_nothing() -> None:
+    """The places of the next call follow from what this one came to."""
+    one = answered(tried(annex()), (ONE,))
+    assert answered(one, QUOTA) == one
+
+
 # Whatever comes
 
 IDS = [InstanceId(f"i-{number}") for number in range(4)]
