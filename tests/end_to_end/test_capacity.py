@@ -21,6 +21,7 @@ def test_without_capacity_nothing_runs_and_each_zone_is_named(stage: Stage) -> N
     assert "us-east-1b" in done.err
     assert not stage.machines("Scarce")
     assert stage.view("Scarce")["state"] in ("terminating", "terminated")
+    assert not _templates(stage, "Scarce")
 
 
 def test_over_the_quota_nothing_runs_and_the_quota_is_named(stage: Stage) -> None:
@@ -83,13 +84,6 @@ def test_what_the_first_zone_lacks_comes_from_all_others_in_one_call(stage: Stag
     wait_for(lambda: ids == {*stage.slots("Elsewhere", "EC2InstanceID")}, "both in the pool", 150)
     stage.end("Elsewhere")
     wait_for(lambda: not _templates(stage, "Elsewhere"), "no template is left", 150)
-
-
-def test_of_a_refused_launch_no_template_is_left(stage: Stage) -> None:
-    with stage.options(capacity={"*": 0}):
-        done = stage.annex("start", "Nowhere", "--count", "2", "--ami-id", BAKED, "--yes")
-    done.refused(3, "us-east-1a", "us-east-1b")
-    assert not _templates(stage, "Nowhere")
 
 
 def _templates(stage: Stage, annex: str) -> list[str]:
