@@ -34,6 +34,8 @@ LEDGER = "htcondor-annex-ledger"
 CHANGES = {
     *("dynamodb:TransactWriteItems", "dynamodb:PutItem", "s3:PutObject", "s3:DeleteObject"),
     *("ec2:RunInstances", "ec2:CreateTags", "ec2:TerminateInstances"),
+    *("ec2:CreateLaunchTemplate", "ec2:CreateFleet"),
+    *("ec2:DeleteLaunchTemplate", "ec2:DeleteFleets"),
 }
 
 
