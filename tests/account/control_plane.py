@@ -34,6 +34,8 @@ LEDGER = "htcondor-annex-ledger"
 CHANGES = {
     *("dynamodb:TransactWriteItems", "dynamodb:PutItem", "s3:PutObject", "s3:DeleteObject"),
     *("ec2:RunInstances", "ec2:CreateTags", "ec2:TerminateInstances"),
+    *("ec2:CreateLaunchTemplate", "ec2:CreateFleet"),
+    *("ec2:DeleteLaunchTemplate", "ec2:DeleteFleets"),
 }
 
 
@@ -117,7 +119,7 @@ class ControlPlane:
         return self._invoke(INTERRUPTION, {**event, "detail-type": kind})
 
     def _invoke(self, function: str, event: dict[str, Any]) -> Any:
-        answer = self.account.client("lambda", read_timeout=120).invoke(
+        answer = self.account.client("lambda").invoke(
             FunctionName=function, Payload=json.dumps(event).encode()
         )
         return None if "FunctionError" in answer else json.load(answer["Payload"])

@@ -27,8 +27,9 @@ ROOT = Path(__file__).parents[2]
 # One for all: it keeps the services' descriptions, which take longer to read than to use.
 SESSION = boto3.session.Session()
 IMAGE = "ami-0deb13000000a0d64"
-# Seconds, far more than anything here takes: a slow computer is no bug.
-PATIENCE = 120
+# Seconds: what comes soon may come late on a machine that is slow or busy, and nothing is a bug
+# before it is this late.
+PATIENCE = 180
 
 
 class LocalAccount:
@@ -51,7 +52,7 @@ class LocalAccount:
             aws_secret_access_key=who.secret_key,
             aws_session_token=who.token,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            config=Config(retries={"total_max_attempts": 1}, **options),
+            config=Config(read_timeout=PATIENCE, retries={"total_max_attempts": 1}, **options),
         )
 
     def press(self, button: str, body: Any = None, method: str = "POST") -> Any:
@@ -113,9 +114,9 @@ def code(call: Callable[[], Any]) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-def eventually(found: Callable[[], Any], seconds: float = PATIENCE) -> Any:
+def eventually(found: Callable[[], Any]) -> Any:
     """Wait until something is there, and return it."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not (value := found()):
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.03)
@@ -150,7 +151,7 @@ def deploy(account: LocalAccount, folder: Path) -> None:
         env={**os.environ, **account.environment},
         check=True,
         capture_output=True,
-        timeout=PATIENCE,
+        timeout=2 * PATIENCE,  # it builds the zip first, of packages that it may have to fetch
     )
 
 

@@ -86,7 +86,7 @@ def test_an_event_that_is_too_old_is_dropped_and_a_throttled_one_is_not(later: L
             raise AwsError("TooManyRequestsException", "Rate Exceeded.")
         return Result(b"", None)
 
-    events = queue(later, invoke, Limits(age_seconds=60))
+    events = queue(later, invoke, Limits(age_seconds=3600))
     events.put(Event("old", b"", "us-east-1", at=-1e9))
     events.put(Event("new", b"", "us-east-1"))
     eventually(lambda: tries == ["new", "new"])
