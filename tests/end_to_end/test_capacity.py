@@ -81,9 +81,9 @@ def test_what_the_first_zone_lacks_comes_from_all_others_in_one_call(stage: Stag
     assert {one["lifecycle"] for one in machines} == {"on-demand"}
     assert len(_templates(stage, "Elsewhere")) == 1
     ids = {one["instance_id"] for one in machines}
-    wait_for(lambda: ids == {*stage.slots("Elsewhere", "EC2InstanceID")}, "both in the pool", 150)
+    wait_for(lambda: ids == {*stage.slots("Elsewhere", "EC2InstanceID")}, "both in the pool")
     stage.end("Elsewhere")
-    wait_for(lambda: not _templates(stage, "Elsewhere"), "no template is left", 150)
+    wait_for(lambda: not _templates(stage, "Elsewhere"), "no template is left")
 
 
 def _templates(stage: Stage, annex: str) -> list[str]:
