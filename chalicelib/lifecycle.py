@@ -161,6 +161,20 @@ def plan(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[A
             return _plan_living(annex, seen, now)
 
 
+def gives_up_at(annex: Annex, launch: Launch) -> datetime:
+    """When a launch has had its time: that begins with its first call, or when it must be its turn.
+
+    A launch waits for those before it, and a Spot Fleet request goes on for long.
+    """
+    end = annex.created_at
+    for one in annex.launches:
+        begins = min([max(end, one.opened_at), *(attempt.called_at for attempt in one.attempts)])
+        end = begins + (SPOT_FLEET_WINDOW if one.spec.road is Road.SPOT_FLEET else LAUNCH_WINDOW)
+        if one.number == launch.number:
+            break
+    return end
+
+
 def _plan_ending(annex: Annex, seen: Sequence[Instance] | None, now: datetime) -> list[Action]:
     # Requests first, or EC2 starts more. Machines known from its own answer but not shown are ended
     # by their ids alone.
@@ -201,7 +215,7 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
             return []  # its request is about to write it, or is being repeated
         return [BeginEnding("the request that started it was cut off before any machine was asked")]
     spot_fleet = launch.spec.road is Road.SPOT_FLEET
-    over = now >= _gives_up_at(annex, launch)
+    over = now >= gives_up_at(annex, launch)
     if (over or not launch.missing) and _requesting(annex):
         return [CancelRequests(terminate=False)]
     if not launch.missing:
@@ -210,20 +224,6 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
         how = f"given up after {'fifteen' if spot_fleet else 'five'} minutes"
         return [CloseLaunch(launch.number, how_it_went(launch, how))]
     return _plan_attempt(annex, launch, now)
-
-
-def _gives_up_at(annex: Annex, launch: Launch) -> datetime:
-    """When a launch has had its time: that begins with its first call, or when it must be its turn.
-
-    A launch waits for those before it, and a Spot Fleet request goes on for long.
-    """
-    end = annex.created_at
-    for one in annex.launches:
-        begins = min([max(end, one.opened_at), *(attempt.called_at for attempt in one.attempts)])
-        end = begins + (SPOT_FLEET_WINDOW if one.spec.road is Road.SPOT_FLEET else LAUNCH_WINDOW)
-        if one.number == launch.number:
-            break
-    return end
 
 
 def _plan_attempt(annex: Annex, launch: Launch, now: datetime) -> list[Action]:

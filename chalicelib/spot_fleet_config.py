@@ -33,7 +33,7 @@ _WRAPPER = "SpotFleetRequestConfig"
 _TUTORIAL_IMAGE, _TUTORIAL_ROOT = "ami-cd5f95b0", "/dev/xvda"
 # What the console and AWS's guide call the fleet role (EC2 User Guide, 'Spot Fleet permissions').
 _CONSOLE_ROLES = ("aws-ec2-spot-fleet-tagging-role", "aws-ec2-spot-fleet-role")
-# DynamoDB takes 400 KB, and two launches may be open in a record.
+# DynamoDB takes 400 KB an item; what else is in a record: `record_room`.
 _MOST_BYTES = 180_000
 
 
