@@ -17,8 +17,9 @@ from .errors import BadRequest, NotSetUp
 from .fleet_json import parsed, passed_on, read
 from .launch import SpotFleet
 from .spot_fleet_fields import REQUEST
-from .spot_fleet_pools import images_of, places_of, pools_of, subnets_of, weights_of
+from .spot_fleet_pools import images_of, places_of, pools_of, subnets_of
 from .spot_fleet_template import Terms, at, hardened, pairs_of, specified
+from .spot_fleet_weights import told_apart, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -63,6 +64,7 @@ def spot_fleet(text: str, terms: Terms, catalog: Catalog) -> Translated:
     pools = pools_of(asked, catalog, notes)
     images, subnets = images_of(pools, catalog), subnets_of(pools, catalog)
     weights = weights_of(pools)
+    pools = told_apart(pools, weights, notes)
     fleet = _fleet(asked, pools, images, terms, notes)
     return Translated(fleet, places_of(pools, subnets), weights, tuple(dict.fromkeys(notes)))
 
