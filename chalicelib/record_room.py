@@ -13,7 +13,7 @@ import msgspec
 
 from .errors import BadRequest, CapExceeded, StillLaunching
 from .launch import Road
-from .lifecycle import gives_up_at
+from .turns import gives_up_at
 
 if TYPE_CHECKING:
     from .launch import Launch

@@ -33,6 +33,7 @@ from .launching import late_token, next_ask, notes
 from .launchspec import SpecMaker
 from .model import Annex, AnnexState, RequestRecord
 from .record_room import check_room
+from .turns import gives_up_at, turn_note
 from .why_not import why_not
 
 if TYPE_CHECKING:
@@ -245,12 +246,20 @@ class Start:
         # A first start needs no look at EC2: the ledger has just heard of every machine.
         seen = [] if len(annex.launches) == 1 else self._seen(annex) or []
         troubles = () if launch.closed else tuple(one.message for one in result.failures)
+        left = gives_up_at(annex, launch) - self.services.clock.now()
         return wire.StartAnswer(
             annex=views.annex_view(annex, seen),
             asked=launch.asked,
             started=launch.got,
             pending=not launch.closed,
-            notes=(*launch.spec.notes, *notes(launch), *troubles, *knocked),
+            pending_seconds=0 if launch.closed else max(0, round(left.total_seconds())),
+            notes=(
+                *launch.spec.notes,
+                *turn_note(annex, launch),
+                *notes(launch),
+                *troubles,
+                *knocked,
+            ),
         )
 
     def _seen(self, annex: Annex) -> list[Instance] | None:

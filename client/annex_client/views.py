@@ -89,6 +89,7 @@ class Started:
     asked: int
     started: int
     pending: bool
+    pending_seconds: int = 0  # for how long more may be started, at most
     notes: tuple[str, ...] = ()
 
 
@@ -125,6 +126,7 @@ def started(data: dict[str, Any]) -> Started:
         asked=data["asked"],
         started=data["started"],
         pending=data["pending"],
+        pending_seconds=data.get("pending_seconds", 0),
         notes=tuple(data.get("notes", ())),
     )
 

@@ -176,7 +176,7 @@ def test_a_fleet_that_goes_on_is_said_to_in_slots(world: World, plane: FakePlane
     done = world.annex_client("start", "demo", "--yes", "--spot", "--slots", "5")
     assert done.status == Exit.DONE
     assert "Annex accepted.  2 of 5 slots are started; AWS is asked again each minute" in done.out
-    assert "for five minutes at most" in done.out
+    assert "for 5 minutes at most" in done.out
 
 
 def test_growing_by_slots_asks_in_slots(world: World, plane: FakePlane) -> None:
@@ -239,3 +239,74 @@ def test_waiting_gives_up_when_nothing_more_can_come(world: World, plane: FakePl
     assert "1 of 2 slots of demo is in the pool." in done.out
     assert done.status == Exit.PARTLY
     assert 300 <= world.clock.slept < 320
+
+
+def everybody_joins(world: World, plane: FakePlane) -> None:
+    def join() -> None:
+        instances = plane.annexes["demo"]["instances"]
+        world.pool.machines = [slot(one["instance_id"]) for one in instances]
+
+    world.clock.while_asleep = join
+
+
+def test_waiting_for_slots_beside_machines_counts_machines(world: World, plane: FakePlane) -> None:
+    plane.add("demo", machines=2)
+    everybody_joins(world, plane)
+    done = world.annex_client("add", "demo", "--slots", "6", "--yes", "--wait", "--json")
+    assert done.status == Exit.DONE
+    assert "Waiting: 0 of 5 machines in the pool (5 booting)" in done.err
+    assert "5 of 5 machines of demo are in the pool." in done.err
+    assert (done.json()["joined"], done.json()["unit"]) == (5, "slot")
+
+
+def test_waiting_for_machines_beside_slots_counts_machines(world: World, plane: FakePlane) -> None:
+    plane.add("demo", machines=0)
+    plane._launch(plane.annexes["demo"], {"slots": 6}, 6)
+    everybody_joins(world, plane)
+    done = world.annex_client("add", "demo", "--count", "2", "--yes", "--wait")
+    assert done.status == Exit.DONE
+    assert "5 of 5 machines of demo are in the pool." in done.out
+
+
+def test_waiting_in_a_mixed_annex_goes_on_while_slots_may_come(
+    world: World, plane: FakePlane
+) -> None:
+    plane.add("demo", machines=2)
+    plane.pending, plane.capacity = True, 2
+
+    def come() -> None:
+        annex = plane.annexes["demo"]
+        if world.clock.slept > 200 and len(annex["instances"]) == 3:
+            plane._launch(annex, {"slots": 4}, 4)
+        world.pool.machines = [slot(one["instance_id"]) for one in annex["instances"]]
+
+    world.clock.while_asleep = come
+    done = world.annex_client("add", "demo", "--slots", "6", "--yes", "--wait")
+    assert "Waiting: 3 of 3 machines in the pool (active)" in done.out
+    assert "5 of 5 machines of demo are in the pool." in done.out
+    assert done.status == Exit.DONE
+
+
+def test_repeated_grow_waits_for_what_there_is_and_no_more(world: World, plane: FakePlane) -> None:
+    """Its first answer was lost: the machines that are found alive are its own already."""
+    plane.add("demo", machines=1)
+    plane.next_answers = [None, "drop", *["drop"] * 4]
+    words = ("start", "demo", "--grow", "--count", "2", "--wait")
+    assert world.annex_client(*words, typed="yes\n").status == Exit.AWS_TROUBLE
+    everybody_joins(world, plane)
+    done = world.annex_client(*words, typed="yes\n")
+    assert "3 of 3 machines of demo are in the pool." in done.out
+    assert done.status == Exit.DONE
+
+
+def test_how_long_aws_goes_on_is_the_control_planes_word(world: World, plane: FakePlane) -> None:
+    """A request behind a Spot Fleet waits for that one first."""
+    live = plane.add("demo", machines=1)
+    queued = {"annex": live, "asked": 2, "started": 0, "pending": True, "pending_seconds": 1190}
+    plane.next_answers = [None, (202, {**queued, "notes": ["Annex demo has an earlier request."]})]
+    done = world.annex_client("add", "demo", "--count", "2", "--yes")
+    assert (
+        "0 of 2 machines are started; AWS is asked again each minute, for 20 minutes at most."
+        in done.out
+    )
+    assert "Annex demo has an earlier request." in done.out

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chalicelib import lifecycle, record_room
+from chalicelib import record_room, turns
 from chalicelib.launch import Refusal, RefusalKind
 from chalicelib.record_room import OPEN_BYTES, packed_bytes
 from tests.fakes.world import code, told
@@ -57,7 +57,7 @@ def test_grow_that_the_record_has_no_room_for_changes_nothing(behind_a_large_one
     world = behind_a_large_one
     before, calls = world.annex(), len(world.compute.requests)
     said = refused(world.grow(**large()))
-    ends = before.created_at + lifecycle.SPOT_FLEET_WINDOW
+    ends = before.created_at + turns.SPOT_FLEET_WINDOW
     assert f"{ends:%H:%M:%S} UTC at the latest" in said
     assert "Nothing was started or changed" in said
     assert world.annex() == before
