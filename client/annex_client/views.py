@@ -68,6 +68,11 @@ class Annex:
         return tuple(i for i in self.instances if i.state in ("pending", "running"))
 
     @property
+    def not_ended(self) -> tuple[Instance, ...]:
+        """The machines that are still there, those that are ending among them."""
+        return tuple(i for i in self.instances if i.state != "terminated")
+
+    @property
     def units_alive(self) -> int:
         """What these machines count for: themselves, or their slots."""
         return sum(one.units for one in self.alive)

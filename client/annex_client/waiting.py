@@ -106,8 +106,11 @@ def for_end(session: Session, annex: Annex, seconds: int) -> Annex:
     goes_on = f"It goes on ending by itself; 'annex-client status {annex.name}' shows it."
     try:
         while not annex.over:
-            running = sum(1 for i in annex.instances if i.state != "terminated")
-            session.out.progress(f"Waiting for {plural(running, 'machine')} to end")
+            left = len(annex.not_ended)
+            rest = "what is left beside machines to be removed"
+            session.out.progress(
+                f"Waiting for {plural(left, 'machine') + ' to end' if left else rest}"
+            )
             if clock.now() >= deadline:
                 raise TimedOut(f"{annex.name} has not ended within {seconds} seconds.  {goes_on}")
             clock.sleep(_POOL_SECONDS)
