@@ -133,6 +133,12 @@ def _check_market(request: StartRequest) -> None:
         raise BadRequest("Ask for instance types or for what they must have (requirements).")
     if request.market != "spot" and (request.max_price or request.fallback):
         raise BadRequest("max_price and fallback are for spot machines: ask for market 'spot'.")
+    spot = request.market == "spot" or request.spot_fleet_config is not None
+    if request.on_rebalance != "record" and not spot:
+        raise BadRequest(
+            "on_rebalance is for spot machines, the only ones that EC2 warns of so: ask for market "
+            "'spot'."
+        )
     _check_legacy(request)
     if request.spot_fleet_config is None:
         return

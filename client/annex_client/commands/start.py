@@ -18,6 +18,7 @@ from annex_client.errors import (
 )
 from annex_client.exits import Exit
 from annex_client.render import plural
+from annex_client.wanted_arguments import SET_AT_THE_START
 
 if TYPE_CHECKING:
     from annex_client.session import Session
@@ -48,9 +49,7 @@ def run(session: Session, options: StartOptions) -> Exit:
             body, live = first, None
             token = _token(session, body, live)
     if live is not None and options.on_rebalance is not None:
-        raise BadInput(
-            "--on-rebalance is set when an annex is started: leave it out to add to one."
-        )
+        raise BadInput(SET_AT_THE_START)
     if options.dry_run:
         body["grow"] = live is not None
         return _dry_run(session, options, body, token)
