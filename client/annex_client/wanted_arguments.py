@@ -44,6 +44,8 @@ def wanted(parsed: argparse.Namespace, stdin: TextIO) -> Wanted:
 
 
 def _refuse_nonsense(parsed: argparse.Namespace) -> None:
+    if parsed.legacy:
+        _refuse_for_legacy(parsed)
     if parsed.spot_fleet_config_file is not None:
         _refuse_beside_the_file(parsed)
     if parsed.count is not None and parsed.slots is not None:
@@ -65,6 +67,15 @@ def _refuse_nonsense(parsed: argparse.Namespace) -> None:
             "--on-rebalance is for spot machines, the only ones that EC2 warns of so: add --spot,"
             " or leave it out."
         )
+
+
+def _refuse_for_legacy(parsed: argparse.Namespace) -> None:
+    for name in ("spot", "slots", "cpus", "memory", "spot_fleet_config_file"):
+        if getattr(parsed, name):
+            raise BadInput(
+                f"--{name.replace('_', '-')}: machines of a --legacy image are on-demand machines,"
+                " asked for by --count and of types that are named.  Leave it out."
+            )
 
 
 def _refuse_beside_the_file(parsed: argparse.Namespace) -> None:

@@ -55,6 +55,15 @@ def body(plane: FakePlane) -> dict[str, Any]:
             {"count": 1, "requirements": {"memory_mib_min": 512, "memory_mib_max": 1536}},
         ),
         (
+            "--spot --instance-type m7i.large,m7a.large,m7i.large --max-price .05",
+            {
+                "count": 1,
+                "market": "spot",
+                "instance_types": ["m7i.large", "m7a.large"],
+                "max_price": "0.05",
+            },
+        ),
+        (
             "--spot --max-price 0.05 --fallback on-demand",
             {
                 "count": 1,
@@ -137,8 +146,19 @@ def test_a_no_names_the_instance_type_only_where_it_was_a_default(world: World) 
         ("--cpus 1.5..2", "--cpus takes whole numbers"),
         ("--cpus ..4", "4 or 4.. or 4..8"),
         ("--cpus many", "4 or 4.. or 4..8"),
-        ("--memory 8...16", "4 or 4.. or 4..8"),
-        ("--memory 40000", "--memory takes 1 to 32768"),
+        ("--memory 8...16", "takes GiB, a number or a range, 8 or 8.. or 8..32"),
+        ("--memory 16GB", "takes GiB, a number or a range"),
+        ("--memory 40000", "--memory takes 0.001 to 32768 GiB"),
+        ("--memory 0..4", "--memory takes 0.001 to 32768 GiB"),
+        ("--memory 0.0001", "--memory takes 0.001 to 32768 GiB"),
+        ("--spot --max-price 100000", "below 10000"),
+        ("--spot --max-price 0,05", "digits and a dot alone"),
+        ("--spot=yes", "--spot: takes no value, but was given 'yes'"),
+        ("--spot --legacy --ami-id ami-01234567", "--spot: machines of a --legacy image are"),
+        ("--slots 2 --legacy", "--slots: machines of a --legacy image are on-demand machines"),
+        ("--slots 2 --spot-fleet-config-file=", "without a name cannot be read"),
+        ("--config-dir=", "without a name cannot be read"),
+        ("--user-data-file=", "without a name cannot be read"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
@@ -188,6 +208,12 @@ def test_growing_by_slots_asks_in_slots(world: World, plane: FakePlane) -> None:
     )
     assert done.status == Exit.DONE
     assert plane.sent("POST")[0].body["grow"] is True
+
+
+def test_growing_what_is_not_there_says_how_it_is_started(world: World) -> None:
+    done = world.annex_client("add", "demo", "--spot", "--slots", "5", "--yes")
+    assert done.status == Exit.NOT_FOUND
+    assert "'annex-client start demo', without --grow, starts one." in done.err
 
 
 def test_a_dry_run_counts_in_slots(world: World) -> None:

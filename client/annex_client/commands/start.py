@@ -82,7 +82,8 @@ def _live_annex(session: Session, options: StartOptions) -> Annex | None:
     if annex is None or annex.over:
         if options.grow:
             raise NotFound(
-                f"There is no live annex {options.name} to grow.  Leave out --grow to start one."
+                f"There is no live annex {options.name} to grow.  'annex-client start"
+                f" {options.name}', without --grow, starts one."
             )
         return None
     if not annex.live:
