@@ -74,8 +74,10 @@ def _unwrapped(given: dict[str, Any]) -> dict[str, Any]:
     if given.pop("DryRun", False):
         raise BadRequest("DryRun: ask for a dry run of the annex itself (--dry-run).")
     inner = given.get(_WRAPPER)
-    if not isinstance(inner, dict):
+    if inner is None:
         return given
+    if not isinstance(inner, dict):
+        raise BadRequest(f"{_WRAPPER}: must be a structure in braces.")
     beside = {name: value for name, value in given.items() if name != _WRAPPER}
     twice = sorted(beside.keys() & inner.keys())
     if twice:

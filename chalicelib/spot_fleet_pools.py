@@ -48,6 +48,10 @@ class Pools:
                 raise BadRequest(
                     f"{path}.InstanceType: is missing, and so is InstanceRequirements."
                 )
+            if says.keys() >= _SAYS_TYPE:
+                raise BadRequest(
+                    f"{path}.{REQUIREMENTS}: cannot be there beside InstanceType; say one of them."
+                )
             yield path, None if REQUIREMENTS in says else says["InstanceType"], override
 
 

@@ -603,6 +603,18 @@ INVALID: dict[str, tuple[Json | str, str]] = {
         ),
         "LaunchTemplateConfigs[0].Overrides[1].InstanceRequirements.AllowedInstanceTypes: 'm7i.*'",
     ),
+    "a type and requirements in one place": (
+        specs(spec(InstanceRequirements=_REQUIRED)),
+        "LaunchSpecifications[0].InstanceRequirements: cannot be there beside InstanceType",
+    ),
+    "a name in other letters": (
+        {"launchSpecifications": [spec()]},
+        "launchSpecifications: is written LaunchSpecifications.",
+    ),
+    "a wrapper around nothing": (
+        {"SpotFleetRequestConfig": "x"},
+        "SpotFleetRequestConfig: must be a structure in braces.",
+    ),
     "a weight for types unknown": (
         templates({"InstanceRequirements": _REQUIRED, "WeightedCapacity": 4}),
         "LaunchTemplateConfigs[0].Overrides[0].WeightedCapacity: a machine of a type that EC2",
