@@ -42,19 +42,20 @@ def what_became(wanted: Wanted, answer: Started) -> str:
     if answer.started < answer.asked and not answer.pending:
         return f"Annex started with {answer.started} of {asked} only."
     name, spot_fleet = answer.annex.name, wanted.spot_fleet is not None
-    most = f"for {plural(max(1, math.ceil(answer.pending_seconds / 60)), 'minute')} at most"
+    minutes = math.ceil(answer.pending_seconds / 60)
+    most = f" for {plural(minutes, 'minute')} at most" if minutes else ""
     see = f"See 'annex-client status {name}'."
     if answer.pending and not spot_fleet:
         return (
             f"Annex accepted.  {answer.started} of {asked} are started; AWS is asked again each"
-            f" minute, {most}.  {see}"
+            f" minute{most and ','}{most}.  {see}"
         )
     about = "six" if spot_fleet else "three"
     said = (
         f"Annex started. It will take about {about} minutes for the new machines to join the pool."
     )
     if answer.pending:
-        said += f"\n{answer.started} of {asked} are there so far; AWS goes on {most}.  {see}"
+        said += f"\n{answer.started} of {asked} are there so far; AWS goes on{most}.  {see}"
     return said
 
 
