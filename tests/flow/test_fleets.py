@@ -131,6 +131,7 @@ def test_types_are_found_by_what_they_have(world: World) -> None:
         ({"count": None}, "either"),
         ({"max_price": "0.05"}, "spot"),
         ({"fallback": "on-demand"}, "spot"),
+        ({"on_rebalance": "retire"}, "the only ones that EC2 warns of so"),
         ({"requirements": {"cpus_min": 2}, "instance_types": ["m7i.large"]}, "or"),
     ],
 )

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import lifecycle, transitions
+from chalicelib import lifecycle, transitions, turns
 from chalicelib.ids import AnnexId, AnnexName, CallerId, InstanceId, RequestId
 from chalicelib.launch import (
     Ask,
@@ -194,7 +194,7 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
      answered(tried(annex()), (ONE, TWO)), [machine(ONE), machine(TWO)], LATER,
      [CloseLaunch(1, "complete")]),
     ("launch is given up after five minutes",
-     tried(annex()), [], lifecycle.LAUNCH_WINDOW,
+     tried(annex()), [], turns.LAUNCH_WINDOW,
      [CloseLaunch(1, "given up after five minutes: 0 of 2 started")]),
     ("machine of an unanswered call is adopted",
      tried(annex()), [machine(ONE, token="annex-1-1-0")], timedelta(seconds=10),
@@ -264,7 +264,7 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("nothing comes after a fleet of bad places",
      answered(asked(FLEET), (), FATAL, FATAL), [], LATER,
      [CloseLaunch(1, "not to be had: 0 of 2 started")]),
-    ("accepted Spot Fleet request is waited for", accepted(), [], lifecycle.LAUNCH_WINDOW, []),
+    ("accepted Spot Fleet request is waited for", accepted(), [], turns.LAUNCH_WINDOW, []),
     ("unanswered Spot Fleet request is repeated",
      asked(SPOT_FLEET), [], LATER, [Call(1, "annex-1-1-0")]),
     ("Spot Fleet's machine is adopted with its weight",
@@ -275,8 +275,8 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("cancelled Spot Fleet request is closed",
      cancelled(adopted(1)), [machine(ONE)], LATER, [CloseLaunch(1, "complete")]),
     ("Spot Fleet request is cancelled after fifteen minutes",
-     accepted(), [], lifecycle.SPOT_FLEET_WINDOW, [CancelRequests(terminate=False)]),
-    ("and then given up", cancelled(accepted()), [], lifecycle.SPOT_FLEET_WINDOW,
+     accepted(), [], turns.SPOT_FLEET_WINDOW, [CancelRequests(terminate=False)]),
+    ("and then given up", cancelled(accepted()), [], turns.SPOT_FLEET_WINDOW,
      [CloseLaunch(1, "given up after fifteen minutes: 0 of 2 started")]),
     ("lease end cancels a Spot Fleet request before it ends machines",
      adopted(1), [machine(ONE)], LEASE,
