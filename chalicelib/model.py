@@ -203,6 +203,14 @@ class Subnet:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceType:
+    """What EC2 says of a type: the architectures it runs (`x86_64`, `arm64`), and its vCPUs."""
+
+    architectures: frozenset[str]
+    vcpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An AMI that can be launched; `root_snapshot` is empty where it is not known."""
 

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Annex,
         Image,
         Instance,
+        InstanceType,
         Leftover,
         LeftoverKind,
         Report,
@@ -149,11 +150,8 @@ class Compute(Protocol):
 class Catalog(Protocol):
     """What EC2 offers: types, images, networks. Read only."""
 
-    def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """Each type's architectures (`x86_64`, `arm64`); types that do not exist are left out."""
-
-    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
-        """Each type's vCPUs; types that do not exist are left out."""
+    def types(self, names: Sequence[str]) -> Mapping[str, InstanceType]:
+        """What each type is; types that do not exist are left out."""
 
     def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
         """The types of the current generations that have what is required, in no order."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import Api, HttpAnswer, HttpRequest
 from chalicelib.ids import AnnexName, InstanceId
-from chalicelib.model import Image, Report, Subnet
+from chalicelib.model import Image, InstanceType, Report, Subnet
 from chalicelib.services import Services
 from chalicelib.settings import Deployment, Settings
 
@@ -76,7 +76,7 @@ class FakeCatalog:
     """`ports.Catalog`."""
 
     def __init__(self) -> None:
-        self.types = {
+        self.known = {
             "m7i.large": frozenset({"x86_64"}),
             "m7i.xlarge": frozenset({"x86_64"}),
             "m7g.large": frozenset({"arm64"}),
@@ -98,20 +98,20 @@ class FakeCatalog:
             "subnet-0000000c": Subnet("subnet-0000000c", "us-east-1c", None),
         }
 
-    def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        return {one: self.types[one] for one in instance_types if one in self.types}
-
-    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
-        sizes = {"large": 2, "xlarge": 4}
-        return {one: sizes[one.split(".")[1]] for one in instance_types if one in self.types}
+    def types(self, names: Sequence[str]) -> Mapping[str, InstanceType]:
+        sizes = {"large": 2, "xlarge": 4, "2xlarge": 8}
+        return {
+            one: InstanceType(self.known[one], sizes[one.split(".")[1]])
+            for one in names
+            if one in self.known
+        }
 
     def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
         low, high = requirements.cpus
-        vcpus = self.vcpus(list(self.types))
         return [
-            one
-            for one, architectures in self.types.items()
-            if architecture in architectures and low <= vcpus[one] <= (high or 1024)
+            name
+            for name, kind in self.types(list(self.known)).items()
+            if architecture in kind.architectures and low <= kind.vcpus <= (high or 1024)
         ]
 
     def image(self, image_id: str) -> Image | None:
