@@ -231,6 +231,7 @@ class LeftoverKind(StrEnum):
     TEMPLATE = "launch template"
     VOLUME = "volume"
     CONFIGURATION = "configuration object"
+    TARBALL = "legacy tarball"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +239,8 @@ class Leftover:
     """A thing of the deployment's that must go when its annex has gone.
 
     `resource_id` of a configuration object is its key, which is half a secret: never shown.
-    `made_at` is when it was made, a configuration object's when it was last written. `lease_tag`
-    is the lease in its own tag (a configuration object's, in its text), None if there is none.
+    `made_at` is when it was made, an object's in S3 when it was last written. `lease_tag` is the
+    lease in its own tag (a configuration object's, in its text), None if there is none.
     """
 
     kind: LeftoverKind

@@ -200,8 +200,9 @@ def orphaned(world: World) -> None:
     annex = world.annex()
     del world.ledger.records[annex.annex_id]
     del world.ledger.names[annex.name]
+    world.legacy.write(world.configs.objects[annex.config_key][0])
     for kind in LeftoverKind:
-        if kind is not LeftoverKind.CONFIGURATION:
+        if kind not in (LeftoverKind.CONFIGURATION, LeftoverKind.TARBALL):
             tags = annex_tags("d", "foo", annex.annex_id, annex.identity, annex.lease_expires_at)
             world.leftovers.make(kind, tags)
     world.clock.tick(600)
@@ -412,6 +413,7 @@ def _check_end(world: World) -> None:
     assert states <= {AnnexState.TERMINATED}, "an annex never ends"
     assert world.configs.objects == {}, "a configuration stays behind"
     assert world.leftovers.things == {}, "something stays behind"
+    assert world.legacy.tokens == {}, "a tarball stays behind"
 
 
 def test_every_port_call_has_its_crash(record_property: Callable[[str, object], None]) -> None:
