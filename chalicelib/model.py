@@ -116,6 +116,12 @@ class Annex:
         return any(launch.spec.legacy for launch in self.launches)
 
     @property
+    def legacy_machines(self) -> frozenset[InstanceId]:
+        """Every machine of such an image that it ever started."""
+        legacy = (launch for launch in self.launches if launch.spec.legacy)
+        return frozenset(instance for launch in legacy for instance in launch.started)
+
+    @property
     def open_launch(self) -> Launch | None:
         """The launch that goes on; a second one waits until the one before is closed."""
         return next((launch for launch in self.launches if not launch.closed), None)

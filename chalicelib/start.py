@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from . import transitions, views, wire
 from .admission import check_caps, check_idle, check_record, check_start, units
 from .asking import INLINE_BUDGET, RACES_BORNE, Asked
+from .delivery import kept_tokens
 from .errors import (
     AlreadyThere,
     AnnexEnding,
@@ -244,12 +245,16 @@ class Start:
         # A first start needs no look at EC2: the ledger has just heard of every machine.
         seen = [] if len(annex.launches) == 1 else self._seen(annex) or []
         troubles = () if launch.closed else tuple(one.message for one in result.failures)
+        longer = launch.lease_expires_at
+        kept = (
+            kept_tokens(annex, seen, launch) if longer and longer >= annex.lease_expires_at else ()
+        )
         return wire.StartAnswer(
             annex=views.annex_view(annex, seen),
             asked=launch.asked,
             started=launch.got,
             pending=not launch.closed,
-            notes=(*launch.spec.notes, *notes(launch), *troubles, *knocked),
+            notes=(*launch.spec.notes, *notes(launch), *kept, *troubles, *knocked),
         )
 
     def _seen(self, annex: Annex) -> list[Instance] | None:

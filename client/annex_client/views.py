@@ -93,6 +93,15 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Renewed:
+    """The answer to renew: machines that did not hear of it, and what it does not change."""
+
+    annex: Annex
+    unreached: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Component:
     """One line of check-setup."""
 
@@ -125,6 +134,15 @@ def started(data: dict[str, Any]) -> Started:
         asked=data["asked"],
         started=data["started"],
         pending=data["pending"],
+        notes=tuple(data.get("notes", ())),
+    )
+
+
+def renewed(data: dict[str, Any]) -> Renewed:
+    """`RenewAnswer`."""
+    return Renewed(
+        annex=annex(data["annex"]),
+        unreached=tuple(data.get("unreached", ())),
         notes=tuple(data.get("notes", ())),
     )
 

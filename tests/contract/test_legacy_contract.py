@@ -126,21 +126,21 @@ def test_without_a_bucket_there_are_no_tarballs_and_one_call_says_so(account: Ac
 def test_another_accounts_bucket_of_that_name_is_nothing_while_legacy_images_are_off(
     account: Account,
 ) -> None:
-    store, s3 = set_up(account), account.client("s3")
-    foreign = S3LegacyStore(s3, account.client("ssm"), deployed(account))
+    set_up(account)
+    s3, ssm = account.client("s3"), account.client("ssm")
+    store = S3LegacyStore(s3, ssm, deployed(account))
     with Stubber(s3) as stub:
         for _ in range(2):
             stub.add_client_error("list_objects_v2", "AccessDenied", "Access Denied")
         with pytest.raises(Forbidden):
-            foreign.listed()
-        account.client("ssm").delete_parameter(Name=deployed(account).legacy_parameter)
-        assert foreign.listed() == []
-    assert store.listed() == []
+            store.listed()
+        ssm.delete_parameter(Name=deployed(account).legacy_parameter)
+        assert store.listed() == []
 
 
 @pytest.mark.parametrize("call", ["list_objects_v2", "head_object"])
 def test_silence_is_told_and_is_no_empty_bucket(account: Account, call: str) -> None:
-    store, s3 = set_up(account), account.client("s3")
+    s3 = account.client("s3")
     store = S3LegacyStore(s3, account.client("ssm"), deployed(account))
     with Stubber(s3) as stub:
         stub.add_client_error(call, "SlowDown", "Please reduce your request rate.")

@@ -313,11 +313,8 @@ def test_thing_that_cannot_be_removed_keeps_no_other_and_rings(
     seen: list[str] = []
 
     def watch(point: str) -> None:
-        if (
-            kind in IN_S3
-            and point in ("before configs.delete", "before legacy.delete")
-            and not seen
-        ):
+        deletes = ("before configs.delete", "before legacy.delete")
+        if kind in IN_S3 and point in deletes and not seen:
             seen.append(point)
             raise AwsUnavailable("no answer")
 
