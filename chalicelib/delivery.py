@@ -74,9 +74,10 @@ def kept_tokens(
     if not number:
         return ()
     have = "1 machine has" if number == 1 else f"{number} machines have"
-    return (
-        f"{have} an image of condor_annex's own, which takes no new token: until the new end they "
-        "stay, and in the pool; but once the token of their start has expired, one that has to "
-        "join anew (the collector was restarted, or the network was away) is not let in, and ends "
-        "when it has been idle.",
+    said = (
+        f"{have} an image of condor_annex's own, which takes no new token. The new lease holds for "
+        "it, and jobs go on; but once the token of its start has expired, a machine that the "
+        "collector no longer knows (it was restarted) is not let in again: it gets no new jobs, "
+        "and ends when it has been idle."
     )
+    return (said,)

@@ -22,7 +22,7 @@ __all__ = ["queue"]
 LEGACY = "ami-0deb1e9ac000a0d64"
 TOKEN = "/etc/condor/config.d/tokens.d/annex"
 # In hours: long enough to join within it, and to be renewed.
-BRIEF = "0.025"
+BRIEF = "0.03"
 
 
 def test_legacy_images_are_refused_until_setup_allows_them(stage: Stage) -> None:
