@@ -1,8 +1,8 @@
 """What condor_annex's own images fetch at boot: a tarball that is unpacked into config.d.
 
-Such an image knows nothing of leases, reads its configuration when it boots, and finds it by its own
-client token and its role's policy (Debian's package condor-annex-ec2). So it hears of no renewal, and
-every machine of the deployment's legacy role could read every legacy annex's tarball.
+Such an image knows nothing of leases, reads its configuration when it boots, and finds it by its
+own client token and its role's policy (Debian's package condor-annex-ec2). So it hears of no
+renewal, and every machine of the deployment's legacy role could read every legacy annex's tarball.
 """
 
 from __future__ import annotations

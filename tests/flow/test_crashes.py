@@ -23,6 +23,7 @@ from chalicelib.launch import Refusal, RefusalKind
 from chalicelib.model import AnnexState, InstanceState, LeftoverKind
 from chalicelib.tags import annex_tags
 from tests.fakes.faults import Crash
+from tests.fakes.leftovers import IN_EC2
 from tests.fakes.world import World
 
 if TYPE_CHECKING:
@@ -201,10 +202,9 @@ def orphaned(world: World) -> None:
     del world.ledger.records[annex.annex_id]
     del world.ledger.names[annex.name]
     world.legacy.write(world.configs.objects[annex.config_key][0])
-    for kind in LeftoverKind:
-        if kind not in (LeftoverKind.CONFIGURATION, LeftoverKind.TARBALL):
-            tags = annex_tags("d", "foo", annex.annex_id, annex.identity, annex.lease_expires_at)
-            world.leftovers.make(kind, tags)
+    tags = annex_tags("d", "foo", annex.annex_id, annex.identity, annex.lease_expires_at)
+    for kind in IN_EC2:
+        world.leftovers.make(kind, tags)
     world.clock.tick(600)
 
 

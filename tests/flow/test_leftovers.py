@@ -12,6 +12,7 @@ from chalicelib.clearing import ROUND_MINUTES, turn
 from chalicelib.errors import AwsUnavailable
 from chalicelib.model import AnnexState, InstanceState, LeftoverKind, SweepState
 from chalicelib.tags import ANNEX_ID, DEPLOYMENT, LEASE, annex_tags
+from tests.fakes.leftovers import IN_EC2, IN_S3
 from tests.fakes.legacy import key_of
 
 if TYPE_CHECKING:
@@ -20,8 +21,6 @@ if TYPE_CHECKING:
     from chalicelib.model import Annex
     from tests.fakes.world import World
 
-IN_S3 = (LeftoverKind.CONFIGURATION, LeftoverKind.TARBALL)
-IN_EC2 = [one for one in LeftoverKind if one not in IN_S3]
 kinds = pytest.mark.parametrize("kind", list(LeftoverKind))
 
 
