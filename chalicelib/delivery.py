@@ -75,9 +75,9 @@ def kept_tokens(
         return ()
     have = "1 machine has" if number == 1 else f"{number} machines have"
     said = (
-        f"{have} an image of condor_annex's own, which takes no new token. The new lease holds for "
-        "it, and jobs go on; but once the token of its start has expired, a machine that the "
-        "collector no longer knows (it was restarted) is not let in again: it gets no new jobs, "
-        "and ends when it has been idle."
+        f"{have} an image of condor_annex's own, which takes no new token. The new lease holds, "
+        "and jobs go on there; but once the token of its start has expired, a machine that loses "
+        "its connection to the collector (it was restarted, or the network broke) gets "
+        "no new jobs, and ends when it has been idle."
     )
     return (said,)
