@@ -56,6 +56,9 @@ def _condor(configuration: Configuration) -> str:
         # HTCondor reads files of this folder, and no folders in it.
         f"SEC_TOKEN_SYSTEM_DIRECTORY = {CONFIG_D}tokens.d",
         f"SEC_PASSWORD_DIRECTORY = {CONFIG_D}passwords.d",
+        # The image wants ecryptfs for it, and where that is missing no job ever starts. The disk is
+        # encrypted anyway.
+        "ENCRYPT_EXECUTE_DIRECTORY = False",
         # The image's master follows its startd, and the image its master.
         f"STARTD_NOCLAIM_SHUTDOWN = {configuration.idle_seconds}",
     ]

@@ -181,9 +181,12 @@ def test_tarball_is_what_such_an_image_unpacks_and_its_metadata_holds_no_secret(
     assert found["Metadata"] == {"lease-expires-at": "2026-11-24T16:00:00Z"}
     with tarfile.open(fileobj=io.BytesIO(found["Body"].read())) as archive:
         files = {one.name: one.mode for one in archive.getmembers() if one.isfile()}
-        token = archive.extractfile("tokens.d/annex")
-        assert token is not None
-        assert token.read() == b"the-token\n"
+        texts = {one: archive.extractfile(one) for one in ("tokens.d/annex", "60-annex.config")}
+        token, condor = (one.read() for one in texts.values() if one is not None)
+    assert token == b"the-token\n"
+    assert {b"STARTD_NOCLAIM_SHUTDOWN = 900", b"ENCRYPT_EXECUTE_DIRECTORY = False"} <= {
+        *condor.splitlines()
+    }
     assert files == {
         "00-htcondor-9.0.config": 0o644,
         "60-annex.config": 0o644,
