@@ -77,7 +77,7 @@ def kept_tokens(
     said = (
         f"{have} an image of condor_annex's own, which takes no new token. The new lease holds, "
         "and jobs go on there; but once the token of its start has expired, a machine that loses "
-        "its connection to the collector (it was restarted, or the network broke) gets "
-        "no new jobs, and ends when it has been idle."
+        "its connection to the collector (it was restarted, or the network broke) gets no new "
+        "jobs, and ends when it has been idle."
     )
     return (said,)

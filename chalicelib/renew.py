@@ -119,16 +119,16 @@ def _unreached(
     left: timedelta,
 ) -> Iterator[InstanceId]:
     """Machines that may leave at the old lease's end all the same."""
-    # A legacy image knows no lease: the sweep alone ends it.
-    watched = frozenset(one.instance_id for one in seen) - annex.legacy_machines
+    # A legacy image knows no lease: the sweep alone ends its machines.
+    lasting = annex.legacy_machines
     for one in seen:
         if one.state is InstanceState.TERMINATED:
             continue
         report = reports.get(one.instance_id)
         leaving = report is not None and report.phase in _LEAVING
         # A machine that is only pending reads its lease when it boots.
-        hears = one.instance_id in watched and one.state is not InstanceState.PENDING
-        late = left < _HEARD_WITHIN and hears
+        booted = one.state is not InstanceState.PENDING
+        late = left < _HEARD_WITHIN and booted and one.instance_id not in lasting
         going = one.state not in (InstanceState.PENDING, InstanceState.RUNNING)
         if leaving or late or going:
             yield one.instance_id
