@@ -7,6 +7,7 @@ instant fleet does nothing more and is only a receipt: its machines are found by
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 from botocore.exceptions import ClientError
@@ -19,7 +20,7 @@ from .launch import Launched, Market, Refusal, RefusalKind
 from .tags import ATTEMPT, listed
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
 
     from mypy_boto3_ec2 import EC2Client
 
@@ -33,6 +34,9 @@ _NO_SUCH = ("InvalidFleetId", "UnauthorizedOperation")
 # Of one type or zone, and no reason not to ask on demand.
 _PASSING = frozenset(
     {
+        # The zone does not have the type; RunInstances says Unsupported
+        # (github.com/compiler-explorer/infra/issues/601, 'No c5.large in us-east-1e').
+        "InvalidFleetConfiguration",
         "SpotMaxPriceTooLow",
         "UnfulfillableCapacity",
         "InternalError",
@@ -40,15 +44,26 @@ _PASSING = frozenset(
         "ServiceUnavailable",
     }
 )
+# A fleet may not know yet a template that was made a moment ago; it says so in its answer, pool by
+# pool (github.com/4dn-dcic/tibanna, ec2_utils.py, asks up to five times more).
+_NO_TEMPLATE = "InvalidLaunchTemplate"
+_TRIES, _PAUSE_SECONDS = 3, 1.0
 
 
 class EC2Fleets:
     """Launches by CreateFleet."""
 
-    def __init__(self, client: EC2Client, deployment: str, templates: LaunchTemplates) -> None:
+    def __init__(
+        self,
+        client: EC2Client,
+        deployment: str,
+        templates: LaunchTemplates,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._client = client
         self._deployment = deployment
         self._templates = templates
+        self._sleep = sleep
 
     def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         """Make the call of an attempt. Raises AwsUnavailable: not known, repeating is safe."""
@@ -58,7 +73,7 @@ class EC2Fleets:
                     name = self._template_name(attempt, public=public)
                     data = template_data(spec, attempt.market, public=public)
                     self._templates.make(name, data, spec.tags)
-                answer: Any = self._client.create_fleet(**self.request(spec, attempt))
+                answer = self._answer(self.request(spec, attempt))
             except ClientError as error:
                 refusal = refusal_of(error)
                 if refusal is None:
@@ -70,6 +85,23 @@ class EC2Fleets:
             for one in group["InstanceIds"]
         )
         return Launched(machines, _refusals(spec, answer.get("Errors", [])), answer["FleetId"])
+
+    def _answer(self, request: dict[str, Any]) -> Any:  # noqa: ANN401  CreateFleet's own
+        """EC2's answer, once the fleet knows its templates: only one of the fleets starts machines.
+
+        The same token would get the same answer. Whoever repeats the attempt goes through the same
+        tokens again: those of fleets that have started nothing, and then the one that may have.
+        """
+        token = request["ClientToken"]
+        for number in range(_TRIES):
+            if number:
+                self._sleep(_PAUSE_SECONDS)
+            answer: Any = self._client.create_fleet(
+                **{**request, "ClientToken": f"{token}-{number}" if number else token}
+            )
+            if answer.get("Instances") or not _lacks_templates(answer.get("Errors", [])):
+                break
+        return answer
 
     def request(self, spec: LaunchSpec, attempt: Attempt) -> dict[str, Any]:
         """The CreateFleet call of an attempt: the same values at every repeat."""
@@ -147,6 +179,10 @@ def _ways_out(places: Iterable[Place]) -> list[bool]:
     return sorted({place.public_address for place in places})
 
 
+def _lacks_templates(errors: Iterable[Any]) -> bool:
+    return any(str(error.get("ErrorCode", "")).startswith(_NO_TEMPLATE) for error in errors)
+
+
 def _override(spec: LaunchSpec, place: Place, number: int, *, spot: bool) -> dict[str, Any]:
     override: dict[str, Any] = {"InstanceType": place.instance_type, "SubnetId": place.subnet_id}
     if spec.weights:
@@ -168,6 +204,7 @@ def _refusals(spec: LaunchSpec, errors: Iterable[Any]) -> tuple[Refusal, ...]:
         where = " in ".join(one for one in (override.get("InstanceType", ""), zone) if one)
         code = error.get("ErrorCode", "Unknown")
         message = " ".join(error.get("ErrorMessage", "").split()).rstrip(". ")
-        kind = RefusalKind.CAPACITY if code in _PASSING else kind_of(code)
+        passing = code in _PASSING or code.startswith(_NO_TEMPLATE)
+        kind = RefusalKind.CAPACITY if passing else kind_of(code)
         found.setdefault((where, code), Refusal(kind, code, message, where or "The fleet"))
     return tuple(found.values())

@@ -8,11 +8,35 @@ from .iso import iso
 from .model import NoticeKind
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
     from .ids import InstanceId
-    from .model import Annex, Report
+    from .model import Annex, Instance, Report
 
 # A machine reports as soon as the annex's own part of its user data runs.
 SILENT = "it left no report: its user data broke off early, or it could not reach S3."
+# EC2 API Reference, StateReason: a machine that was answered for, and never came up.
+_NEVER_UP = (
+    *("Client.InternalError", "Client.InvalidKMSKey", "Client.InvalidSnapshot"),
+    *("Client.VolumeLimitExceeded", "Server.InternalError", "Server.InsufficientInstanceCapacity"),
+)
+# What it means, as a rule: github.com/aws/karpenter-provider-aws/issues/1407.
+_NO_KEY = ("Client.InternalError", "Client.InvalidKMSKey")
+
+
+def never_up(seen: Sequence[Instance] | None, instance_id: InstanceId) -> str:
+    """Why EC2 could not bring a machine up though it had answered for it; or empty."""
+    told = next((one.state_reason for one in seen or () if one.instance_id == instance_id), "")
+    if not told.startswith(_NEVER_UP):
+        return ""
+    why = f"EC2 could not bring it up ({told})"
+    if not told.startswith(_NO_KEY):
+        return why
+    return (
+        f"{why}: as a rule the account's default key for disks is one that the control plane or "
+        "AWSServiceRoleForEC2Spot may not use; an administrator of the AWS account allows it in "
+        "the key's policy"
+    )
 
 
 def why_ending(annex: Annex, instance_id: InstanceId, report: Report | None) -> str:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 from . import transitions
 from .delivery import CONFLICTS_BORNE, deliver
 from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
-from .last_words import SILENT, why_ending
+from .last_words import SILENT, never_up, why_ending
 from .launch import Refusal, Road
 from .lifecycle import (
     UNSETTLED_GRACE,
@@ -205,7 +205,7 @@ class Reconciler:
             report = self.reports.read([last]).get(last)
             why = why_ending(annex, last, report)
             if not why and report is None and not annex.legacy:
-                why = SILENT
+                why = never_up(seen, last) or SILENT
             reason = f"{reason}: {why}" if why else reason
 
         def still_due(newest: Annex) -> Annex:

@@ -45,6 +45,9 @@ _LACKS = {
     "allLaunchSpecsTemporarilyBlacklisted": RefusalKind.CAPACITY,
     "spotInstanceCountLimitExceeded": RefusalKind.QUOTA,
 }
+# EC2 calls a configuration invalid, too, where a zone has just no machines of a type left
+# (github.com/c6fc/npk/issues/70).
+_NO_ROOM = "do not have sufficient"
 _EVER = datetime(2006, 8, 1, tzinfo=UTC)  # there was no EC2 before
 _MOST_REASONS, _MOST_SAID = 5, 200  # a record has little room
 _TAGGED = ("instance", "volume", "spot-fleet-request")
@@ -186,7 +189,8 @@ class SpotFleets:
             event, code = record["EventInformation"], record["EventInformation"]["EventSubType"]
             if record["EventType"] == "error" or code in _LACKS:
                 text = " ".join((event.get("EventDescription") or "").split())[:_MOST_SAID]
-                kind = _LACKS.get(code, RefusalKind.FATAL)
+                kind = RefusalKind.CAPACITY if _NO_ROOM in text else RefusalKind.FATAL
+                kind = _LACKS.get(code, kind)
                 where = f"Spot Fleet {request_id}"
                 said[code, text] = Refusal(kind, code, text.rstrip(". "), where)
         return tuple(said.values())[:_MOST_REASONS]

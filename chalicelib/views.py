@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from . import wire
 from .iso import iso
-from .last_words import warning, why_ending
+from .last_words import never_up, warning, why_ending
 from .launching import notes, requested, started, unit
 from .model import Annex, AnnexState, InstanceState, NoticeKind
 
@@ -115,7 +115,7 @@ def _why(annex: Annex, instance: Instance, report: Report | None) -> str:
     if why:
         return why
     if not instance.state.is_endable:
-        return instance.state_reason
+        return never_up([instance], instance.instance_id) or instance.state_reason
     if instance.state in (InstanceState.STOPPED, InstanceState.STOPPING):
         return "stopped; it will be ended with the annex"
     return warning(annex, instance.instance_id)

@@ -86,7 +86,9 @@ def _events(call: Call) -> str:
 
 def _logs(call: Call) -> str:
     group = call.params.get("logGroupName")
-    return f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group:{group}:*" if group else "*"
+    # Also where the group alone is meant, AWS asks for its streams, as its refusals say:
+    # "logs:CreateLogGroup on resource: ...:log-group:/aws/lambda/NAME:log-stream:".
+    return f"arn:aws:logs:{call.region}:{ACCOUNT}:log-group:{group}:log-stream:" if group else "*"
 
 
 def _cloudformation(call: Call) -> str:

@@ -72,6 +72,14 @@ def _resources(
         found.append((f"{base}:key-pair/{params['KeyName']}", common))
     if template_id:
         found.append((arn(region, template_id), common | tags_of(region, template_id)))
+    # Of an image's own snapshots nothing is asked, of those that the launch names itself it is
+    # (github.com/terraform-aws-modules/terraform-aws-eks/issues/2648).
+    disks = [each.get("Ebs") or {} for each in params.get("BlockDeviceMappings") or ()]
+    found += [
+        (f"arn:aws:ec2:{region}::snapshot/{each['SnapshotId']}", common)
+        for each in disks
+        if each.get("SnapshotId")
+    ]
     # "EC2 doesn't need to evaluate the spot-instances-request resource" of requests without tags.
     spot = "spot-instances-request"
     if spot in tags:

@@ -109,6 +109,17 @@ def test_setup_prints_the_tutorial_s_lines(aws: World) -> None:
     assert lines(done.out)[4:] == ["Setup successful."]
 
 
+def test_setup_in_a_second_region_is_refused_before_anything_is_made(aws: World) -> None:
+    """IAM User Guide, 'IAM and AWS STS quotas': names are unique in the account."""
+    deploy()
+    assert aws.annex_client("setup").status == Exit.DONE
+    done = aws.annex_client("setup", "--region", "eu-west-1")
+    assert done.status == Exit.CONFLICT
+    assert "another region than eu-west-1" in done.err
+    assert boto3.client("cloudformation", "eu-west-1").list_stacks()["StackSummaries"] == []
+    assert aws.annex_client("setup").status == Exit.DONE
+
+
 def test_setup_makes_everything_the_control_plane_needs(aws: World) -> None:
     api_id = deploy()
     assert aws.annex_client("setup").status == Exit.DONE

@@ -102,6 +102,26 @@ def test_machine_that_ended_without_a_report_is_said_to_have_left_none(world: Wo
     assert "it left no report: its user data broke off" in str(told(world.show())["reason"])
 
 
+@pytest.mark.parametrize(
+    ("told_by_ec2", "said"),
+    [
+        ("Client.InternalError: Client error on launch", "default key for disks"),
+        ("Server.InsufficientInstanceCapacity: None left", "could not bring it up (Server.Insuff"),
+        ("Client.InstanceInitiatedShutdown: Instance initiated shutdown", "it left no report"),
+    ],
+)
+def test_machine_that_ec2_never_brought_up_is_not_blamed_on_its_user_data(
+    world: World, told_by_ec2: str, said: str
+) -> None:
+    world.start(count=1)
+    (only,) = world.running()
+    machine = world.compute.machines[only]
+    machine.instance = replace(machine.instance, state_reason=told_by_ec2)
+    world.compute.become(only, InstanceState.TERMINATED)
+    world.sweep()
+    assert said in str(told(world.show())["reason"])
+
+
 def test_machine_not_shown_yet_is_not_taken_for_gone(world: World) -> None:
     world.compute.visible_after = timedelta(minutes=3)
     world.start()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import fnmatch
 import json
 import subprocess
 import sys
@@ -61,6 +62,7 @@ def test_settings_that_cannot_be_read_name_the_parameter(text: str) -> None:
 
 
 TAG = "htcondor:AnnexDeployment"
+_PLACED = "image snapshot subnet security-group key-pair launch-template placement-group"
 
 
 @pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
@@ -105,6 +107,36 @@ def test_machines_are_launched_with_their_tag_and_one_role(name: str) -> None:
     }
 
 
+@pytest.mark.parametrize("name", ["api", "sweep", "interruption"])
+def test_log_group_may_be_made_by_the_arn_that_aws_asks_for(name: str) -> None:
+    """AWS asks for the streams, as refusals show (aws-solutions/instance-scheduler-on-aws#578)."""
+    (logs,) = statements(name, "logs:CreateLogGroup")
+    group = "/aws/lambda/htcondor-annex-dev" + ("" if name == "api" else f"-{name}")
+    asked = f"arn:aws:logs:us-east-1:123456789012:log-group:{group}:log-stream:"
+    assert fnmatch.fnmatchcase(asked, logs["Resource"])
+
+
+@pytest.mark.parametrize("name", ["api", "sweep"])
+@pytest.mark.parametrize(
+    ("action", "own", "more"),
+    [
+        ("RunInstances", "instance volume network-interface spot-instances-request", _PLACED),
+        ("CreateFleet", "fleet instance volume", "image subnet launch-template placement-group"),
+        ("RequestSpotFleet", "spot-fleet-request", _PLACED),
+    ],
+)
+def test_launches_are_allowed_every_kind_that_they_may_name(
+    name: str, action: str, own: str, more: str
+) -> None:
+    """Service Authorization Reference, EC2; without reservations, licences and the like."""
+    allowed = {
+        resource.split(":")[5].partition("/")[0]
+        for one in statements(name, f"ec2:{action}")
+        for resource in ([one["Resource"]] if isinstance(one["Resource"], str) else one["Resource"])
+    }
+    assert allowed >= {*own.split(), *more.split()}
+
+
 @pytest.mark.parametrize("name", ["api", "sweep"])
 def test_spot_fleets_are_requested_with_the_tag_and_from_templates_with_it(name: str) -> None:
     conditions = {
@@ -134,6 +166,19 @@ def test_who_writes_a_configuration_writes_a_legacy_image_s_too(name: str) -> No
         "arn:*:s3:::htcondor-annex-*/config/*",
         "arn:*:s3:::htcondor-annex-legacy-*/config-*.tar.gz",
     ]
+
+
+@pytest.mark.parametrize("name", ["api", "sweep"])
+def test_keys_for_disks_are_used_through_ec2_alone(name: str) -> None:
+    """EBS User Guide, 'Requirements for Amazon EBS encryption': what a customer's own key needs."""
+    asked = [
+        one for one in policy(name) if any(action.startswith("kms:") for action in one["Action"])
+    ]
+    assert all(
+        one["Condition"]["StringLike"] == {"kms:ViaService": "ec2.*.amazonaws.com"} for one in asked
+    )
+    (granting,) = statements(name, "kms:CreateGrant")
+    assert granting["Condition"]["Bool"] == {"kms:GrantIsForAWSResource": "true"}
 
 
 def test_events_launch_nothing() -> None:

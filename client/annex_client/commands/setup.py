@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Callable
 
 from annex_client import deployment, functions, inputs, network, service_roles, user_config
 from annex_client.account import Account
 from annex_client.aws_errors import translated
-from annex_client.errors import AwsTrouble, ClientError, Interrupted
+from annex_client.errors import AwsTrouble, ClientError, Conflict, Interrupted
 from annex_client.exits import Exit
 from annex_client.stack import Stack, assignments
 
@@ -70,6 +71,7 @@ class _Setup:
     def run(self) -> Exit:
         account = self._account
         account.number()  # the plainest proof that the keys are good
+        self._refuse_elsewhere()
         api_id = functions.find_api(account)
         self._refuse_second(api_id)
         missing = functions.missing(account)
@@ -89,6 +91,24 @@ class _Setup:
         self._legacy()
         self._finish(url)
         return Exit.DONE
+
+    def _refuse_elsewhere(self) -> None:
+        """Roles and policies have their names in the whole account, whatever the region.
+
+        Raises:
+            Conflict: there is a deployment in another region.
+        """
+        if self._stack.description() is not None:
+            return
+        iam = self._account.iam()
+        with suppress(iam.exceptions.NoSuchEntityException):
+            iam.get_role(RoleName=deployment.INSTANCE_PROFILE)
+            raise Conflict(
+                f"This account has an annex in another region than {self._account.region}: its role"
+                f" {deployment.INSTANCE_PROFILE} is there.  An account has one: use that region's"
+                " (--region), or tear it down first.",
+                code="SecondDeployment",
+            )
 
     def _refuse_second(self, api_id: str | None) -> None:
         """The address that is registered belongs to the API there is, or to one that is gone."""
