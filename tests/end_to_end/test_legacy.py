@@ -7,7 +7,8 @@ from __future__ import annotations
 
 import io
 import tarfile
-from typing import TYPE_CHECKING
+import time
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from stage import wait_for
@@ -15,14 +16,14 @@ from test_jobs import queue, starts, status, submit
 from test_leases import seconds
 
 if TYPE_CHECKING:
-    from stage import Stage
+    from stage import Done, Stage
 
 pytestmark = pytest.mark.pool
 __all__ = ["queue"]
 LEGACY = "ami-0deb1e9ac000a0d64"
 TOKEN = "/etc/condor/config.d/tokens.d/annex"
-# In hours: long enough to join within it, and to be renewed.
-BRIEF = "0.03"
+BRIEF = "0.02"  # hours: a lease that somebody can wait for
+SWEPT_SECONDS = 70  # within these the schedule runs, whenever it ran last
 
 
 def test_legacy_images_are_refused_until_setup_allows_them(stage: Stage) -> None:
@@ -32,17 +33,37 @@ def test_legacy_images_are_refused_until_setup_allows_them(stage: Stage) -> None
 
 
 @pytest.fixture(scope="module")
-def leases(stage: Stage) -> dict[str, int]:
+def started(stage: Stage) -> None:
     """Side by side: an annex to be renewed, one to end by its lease, one to be stopped."""
     done = stage.admin("annex-client", "setup", "--legacy")
     assert "Creating what legacy images need" in done.out, done.err
-    ends = {}
-    for name, hours in (("OldRenewed", BRIEF), ("OldLeased", BRIEF), ("Old", "0.5")):
-        start = ("start", name, "--ami-id", LEGACY, "--legacy", "--duration", hours, "--yes")
-        done = stage.annex(*start, "--json")
+    for name in ("OldRenewed", "OldLeased", "Old"):
+        start = ("start", name, "--ami-id", LEGACY, "--legacy", "--duration", "0.5", "--yes")
+        done = stage.annex(*start)
         assert done.status == 0, done.err
-        ends[name] = seconds(done.json()["lease_expires_at"])
-    return ends
+
+
+class Renewed(NamedTuple):
+    """A renewal, and when the lease would have ended without it."""
+
+    done: Done
+    first_end: int
+
+
+@pytest.fixture(scope="module")
+def renewed(stage: Stage, started: None) -> Renewed:
+    """A running machine's brief lease, renewed."""
+    stage.joined("OldRenewed")
+    first_end = shortened(stage, "OldRenewed")
+    return Renewed(stage.annex("renew", "OldRenewed", "--duration", "0.5"), first_end)
+
+
+def shortened(stage: Stage, name: str) -> int:
+    """Let an annex's lease be a brief one; its end."""
+    done = stage.annex("renew", name, "--duration", BRIEF, "--shorten", "--json")
+    assert done.status == 0, done.err
+    assert done.json()["notes"] == []
+    return seconds(done.json()["lease_expires_at"])
 
 
 def lease_tags(stage: Stage, machine: str) -> list[int]:
@@ -70,15 +91,14 @@ def tarballs(stage: Stage) -> dict[str, str]:
 
 
 def test_renewal_moves_ledger_and_tags_and_says_that_the_token_stays(
-    stage: Stage, leases: dict[str, int]
+    stage: Stage, renewed: Renewed
 ) -> None:
-    stage.joined("OldRenewed")
-    done = stage.annex("renew", "OldRenewed", "--duration", "0.5")
-    assert done.status == 0, done.err
-    assert "1 machine has an image of condor_annex's own, which takes no new token" in done.out
+    assert renewed.done.status == 0, renewed.done.err
+    told = "1 machine has an image of condor_annex's own, which takes no new token"
+    assert told in renewed.done.out
     view = stage.view("OldRenewed")
     ends = seconds(view["lease_expires_at"])
-    assert ends > leases["OldRenewed"] + 1000
+    assert ends > renewed.first_end + 1000
     (machine,) = stage.machines("OldRenewed")
     assert lease_tags(stage, machine) == [ends]
     # One that boots from now on gets the new token; this one has the old.
@@ -88,34 +108,34 @@ def test_renewal_moves_ledger_and_tags_and_says_that_the_token_stays(
 
 
 def test_leases_end_ends_a_legacy_machine_that_works_and_its_slots_go(
-    stage: Stage, leases: dict[str, int], queue: None
+    stage: Stage, started: None, queue: None
 ) -> None:
     """No process of the user's is there, and the machine itself has no reason to end."""
     stage.joined("OldLeased")
     job = submit(stage, "OldLeased", "legacy")
     wait_for(lambda: status(stage, job) == "2", "the job running", 60)
+    ends = shortened(stage, "OldLeased")
     (machine,) = stage.machines("OldLeased")
-    assert lease_tags(stage, machine) == [leases["OldLeased"]]
-    assert "annex" not in stage.run("ps", "-u", "alice", "-o", "args=").out
+    assert lease_tags(stage, machine) == [ends]
+    assert "annex-client" not in stage.run("ps", "-u", "alice", "-o", "args=").out
     wait_for(lambda: not stage.machines("OldLeased"), "the lease's end", 180)
+    assert time.time() >= ends
     wait_for(lambda: not stage.slots("OldLeased"), "the slots' end", 15)
     wait_for(lambda: starts(stage, job) == "1 1", "the job waiting for another machine", 30)
     wait_for(lambda: stage.view("OldLeased")["state"] == "terminated", "the annex's end", 90)
     assert stage.view("OldLeased")["reason"] == "its lease ended"
 
 
-def test_renewed_legacy_machine_outlives_its_first_lease(
-    stage: Stage, leases: dict[str, int]
-) -> None:
-    assert stage.view("OldLeased")["state"] == "terminated"
-    assert leases["OldRenewed"] <= leases["OldLeased"]
+def test_renewed_legacy_machine_outlives_its_first_lease(stage: Stage, renewed: Renewed) -> None:
+    over = renewed.first_end + SWEPT_SECONDS
+    wait_for(lambda: time.time() > over, "a sweep after the first lease's end", 200)
     (machine,) = stage.view("OldRenewed")["instances"]
     assert (machine["joined"], machine["state"]) == (True, "running")
     assert len(stage.slots("OldRenewed")) == 1
 
 
 def test_legacy_image_is_asked_for_what_it_needs_and_ends_with_its_annex(
-    stage: Stage, leases: dict[str, int]
+    stage: Stage, started: None
 ) -> None:
     stage.joined("Old")
     (machine,) = stage.view("Old")["instances"]
