@@ -9,6 +9,8 @@
 PYTHON ?= python3
 VENV ?= .venv
 BIN = $(VENV)/bin
+# Of a package index that hesitates: pip asks so often again, `chalice deploy`'s too.
+export PIP_RETRIES ?= 7
 
 .PHONY: demo test check explore account bench clean
 

@@ -21,10 +21,6 @@ if TYPE_CHECKING:
 
 # All of a configuration folder; it travels in one request and lies in one object.
 CONFIG_FILES_BYTES = 256 * 1024
-# A record holds every launch, attempt and machine of an annex's life, and DynamoDB 400 KB.
-LAUNCHES_PER_RECORD = 100
-ANSWERS_PER_RECORD = 2_000  # before the last launch, which may get 400: 20 types in 20 subnets
-MACHINES_PER_RECORD = 6_000
 _TYPE = re.compile(r"[a-z0-9-]+\.[a-z0-9-]+\Z")
 _SUBNET = re.compile(r"subnet-[0-9a-f]{8,17}\Z")
 _GROUP = re.compile(r"sg-[0-9a-f]{8,17}\Z")
@@ -103,31 +99,6 @@ def check_caps(
             f"You would have {owner_total} machines in all your annexes: max_instances_per_owner "
             f"allows {settings.max_instances_per_owner}. Stop some first."
         )
-    ever = more + sum(len(one.started) for one in annexes if one.annex_id == growing)
-    if ever > MACHINES_PER_RECORD:
-        raise CapExceeded(
-            f"The annex would have had {ever} machines in its life, those that have ended among "
-            f"them: {MACHINES_PER_RECORD} is the most that its record holds. Start another."
-        )
-
-
-def check_record(annex: Annex) -> None:
-    """Whether the annex's record has room for another launch. Raises CapExceeded."""
-    for what, have, most in (
-        ("launches", len(annex.launches), LAUNCHES_PER_RECORD),
-        ("answers of EC2's", _answers(annex), ANSWERS_PER_RECORD),
-    ):
-        if have >= most:
-            raise CapExceeded(
-                f"Annex {annex.name} has had {have} {what}: {most} is the most that its record "
-                "holds. Start another.",
-                annex=annex.name,
-            )
-
-
-def _answers(annex: Annex) -> int:
-    """A fleet is one attempt, and answers for each type and zone."""
-    return sum(max(1, len(attempt.refusals)) for attempt in annex.attempts)
 
 
 def user_part(request: StartRequest) -> bytes | None:
@@ -162,6 +133,12 @@ def _check_market(request: StartRequest) -> None:
         raise BadRequest("Ask for instance types or for what they must have (requirements).")
     if request.market != "spot" and (request.max_price or request.fallback):
         raise BadRequest("max_price and fallback are for spot machines: ask for market 'spot'.")
+    spot = request.market == "spot" or request.spot_fleet_config is not None
+    if request.on_rebalance != "record" and not spot:
+        raise BadRequest(
+            "on_rebalance is for spot machines, the only ones that EC2 warns of so: ask for market "
+            "'spot'."
+        )
     _check_legacy(request)
     if request.spot_fleet_config is None:
         return

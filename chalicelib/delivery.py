@@ -66,8 +66,13 @@ def kept_tokens(
     """What to say of a longer lease's machines that no new token reaches, nor ever will.
 
     A legacy image reads its configuration when it boots, and then no more: those of the `newest`
-    launch, and those that EC2 has not started yet, read the new one.
+    launch, and those that EC2 has not started yet, read the new one. A grow need not make the lease
+    longer.
     """
+    if newest is not None:
+        asked = newest.lease_expires_at
+        if asked is None or asked < annex.lease_expires_at:
+            return ()
     legacy = annex.legacy_machines - frozenset(newest.started if newest else ())
     running = (one for one in seen if one.state is InstanceState.RUNNING)
     number = sum(one.instance_id in legacy for one in running)

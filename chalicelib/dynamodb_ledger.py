@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 # A request may be repeated for so long; nobody keeps an unanswered request id longer.
 REQUESTS_KEPT_FOR = timedelta(days=30)
 # An item has 400 KB at most (DynamoDB, 'Quotas'). A machine is named twice, when it starts and
-# when it has ended: 44 bytes, packed 22 (5,000 machines: 221 KB, packed 112 KB). What admission
+# when it has ended: 44 bytes, packed 22 (5,000 machines: 221 KB, packed 112 KB). What `record_room`
 # lets into a record stays below the limit: tests/contract/test_ledger_size.py.
 _PLAIN_BYTES = 64 * 1024
 

@@ -45,13 +45,11 @@ class EC2Compute:
         self._spot_fleets = SpotFleets(client, deployment, self._templates)
 
     def launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
-        match spec.road:
-            case Road.RUN_INSTANCES:
-                return self._run(spec, attempt)
-            case Road.FLEET:
-                return self._fleets.launch(spec, attempt)
-            case Road.SPOT_FLEET:
-                return self._spot_fleets.launch(spec, attempt)
+        if attempt.place is not None:
+            return self._run(spec, attempt)
+        if spec.road is Road.SPOT_FLEET:
+            return self._spot_fleets.launch(spec, attempt)
+        return self._fleets.launch(spec, attempt)
 
     def _run(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
         with translated("start machines"):

@@ -74,6 +74,13 @@ class RequestMismatch(AnnexError):
     status = 409
 
 
+class StillLaunching(AnnexError):
+    """Earlier requests of the annex still go on, and its record has no room for another beside."""
+
+    code = "StillLaunching"
+    status = 409
+
+
 class AnnexEnding(AnnexError):
     """The annex is on its way out; nothing brings it back."""
 

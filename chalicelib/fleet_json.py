@@ -106,7 +106,7 @@ def read(value: Mapping[str, Any], table: Table, path: str, notes: list[str]) ->
         if _is_empty(given) and not (field and field.shape is Kind.MARK and given is not None):
             continue
         if field is None:
-            raise BadRequest(f"{here}: a Spot Fleet has no such field that this version knows.")
+            raise BadRequest(f"{here}: {_unknown(name, table)}.")
         read_value = _read(given, field.shape, here, notes)
         if _is_empty(read_value) and field.shape is not Kind.MARK:
             continue
@@ -128,6 +128,13 @@ def passed_on(value: Mapping[str, Any], table: Table) -> dict[str, Any]:
         if table[name].fate is Fate.PASSED
     }
     return {name: given for name, given in kept.items() if given != {}}
+
+
+def _unknown(name: str, table: Table) -> str:
+    meant = next((one for one in table if one.lower() == name.lower()), None)
+    if meant is not None:
+        return f"is written {meant}"
+    return "a Spot Fleet has no such field that this version knows"
 
 
 def _passed_on(value: Any, shape: Shape) -> Any:  # noqa: ANN401  JSON

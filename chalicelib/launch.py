@@ -31,7 +31,7 @@ class Market(StrEnum):
 class Road(StrEnum):
     """The EC2 call by which a launch is made, in EC2's own words."""
 
-    RUN_INSTANCES = "RunInstances"  # one place at a time
+    RUN_INSTANCES = "RunInstances"  # the first place; a fleet gets what it lacks from the others
     FLEET = "CreateFleet"  # all places in one call, of type instant: it answers with what it got
     SPOT_FLEET = (
         "RequestSpotFleet"  # the user's own JSON: machines come later, until it is cancelled
@@ -77,7 +77,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Ask:
-    """What the next call of a launch asks for: machines in one place, or (None) in any of them."""
+    """What the next call of a launch asks for: machines in one place, or (None) in several."""
 
     place: Place | None
     market: Market
@@ -150,8 +150,8 @@ class LaunchSpec:
 class Attempt:
     """One EC2 call with one client token; what it started is known for sure when `settled`.
 
-    `place` is None where the call is for all of the launch's places. `count` is in units, and
-    `units` says what each of `started` counts for, where that is not one.
+    `place` is None where a fleet is asked for several places (`launching.to_call`). `count`
+    is in units, and `units` says what each of `started` counts for, where that is not one.
     """
 
     client_token: str
@@ -170,6 +170,20 @@ class Attempt:
     def got(self) -> int:
         """Units known to have been started."""
         return sum(self.units) if self.units else len(self.started)
+
+    @property
+    def noes(self) -> tuple[Refusal, ...]:
+        """EC2's noes to the call, and to single types and zones."""
+        return (*((self.refusal,) if self.refusal else ()), *self.refusals)
+
+    @property
+    def is_final(self) -> bool:
+        """Whether EC2 refused it so that nothing else of the launch is any good.
+
+        One bad subnet among a fleet's places leaves the others as they are.
+        """
+        kinds = {no.kind for no in self.noes}
+        return RefusalKind.SPENT in kinds or (kinds == {RefusalKind.FATAL} and not self.got)
 
     @property
     def known(self) -> bool:
@@ -204,8 +218,7 @@ class Launch:
     @property
     def refusals(self) -> tuple[Refusal, ...]:
         """EC2's noes so far, to whole calls and to single types and zones."""
-        whole = (attempt.refusal for attempt in self.attempts if attempt.refusal is not None)
-        return (*whole, *(no for attempt in self.attempts for no in attempt.refusals))
+        return tuple(no for attempt in self.attempts for no in attempt.noes)
 
     @property
     def got(self) -> int:

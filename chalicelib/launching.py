@@ -2,40 +2,77 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+from itertools import takewhile
 from typing import TYPE_CHECKING
 
 from .launch import Ask, Launch, Market, RefusalKind, Road
 from .refusal_words import said as in_words
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
-    from .launch import Attempt
+    from .launch import Attempt, LaunchSpec, Place, Refusal
     from .model import Annex
-
-_FINAL = (RefusalKind.FATAL, RefusalKind.SPENT)
 
 
 def next_ask(launch: Launch) -> Ask | None:
     """What to ask EC2 for next, or None when nothing is left to try.
 
-    Places one by one, each at most once, in the order that was asked for: one that gave a part has
-    nothing left; a type over the account's quota is over it in every zone. A fleet knows all its
-    places and is asked once in each market. After a fatal refusal, or a token used up, nothing else
-    is any good.
+    The first place by RunInstances, for one call starts it all where there is room; what it lacks
+    by a fleet for all others, in the order that was asked for. A launch by fleet asks for all
+    places at once, in one market after the other. A final refusal ends it.
     """
-    if any(no.kind in _FINAL for no in launch.refusals):
+    if any(attempt.is_final for attempt in launch.attempts):
         return None
     spec = launch.spec
     if spec.road is not Road.RUN_INSTANCES:
         markets = (spec.market, *((Market.ON_DEMAND,) if spec.fallback else ()))
         asked = {attempt.market for attempt in launch.attempts}
         return next((Ask(None, market) for market in markets if market not in asked), None)
-    tried = {attempt.place for attempt in launch.attempts}
-    refused = [(a.place, a.refusal) for a in launch.attempts if a.place and a.refusal]
-    over_quota = {p.instance_type for p, no in refused if no.kind is RefusalKind.QUOTA}
-    left = (p for p in spec.places if p not in tried and p.instance_type not in over_quota)
-    return next((Ask(place, spec.market) for place in left), None)
+    left = _left(spec, launch.attempts)
+    if not left:
+        return None
+    # A fleet's machines have client tokens of its own, and a legacy image looks for its annex's.
+    alone = not launch.attempts or spec.legacy
+    return Ask(left[0] if alone else None, spec.market)
+
+
+def to_call(launch: Launch, attempt: Attempt) -> LaunchSpec:
+    """The specification for the call of an attempt of the launch, the same at every repeat.
+
+    It has the places that a fleet is asked for; what attempts before this one came to is settled.
+    """
+    if attempt.place is not None or launch.spec.road is not Road.RUN_INSTANCES:
+        return launch.spec
+    before = takewhile(lambda one: one.client_token != attempt.client_token, launch.attempts)
+    return replace(launch.spec, places=in_one_fleet(_left(launch.spec, before)))
+
+
+def in_one_fleet(places: Iterable[Place]) -> tuple[Place, ...]:
+    """Those of the places that one fleet can have.
+
+    EC2 calls a fleet invalid that has one type in two subnets of a zone: the first stays.
+    """
+    first: dict[tuple[str, str], Place] = {}
+    for place in places:
+        first.setdefault((place.instance_type, place.zone), place)
+    return tuple(first.values())
+
+
+def _left(spec: LaunchSpec, attempts: Iterable[Attempt]) -> tuple[Place, ...]:
+    """The places that no attempt has asked for; a type over its quota is over it in every zone."""
+    left = spec.places
+    for attempt in attempts:
+        asked = in_one_fleet(left) if attempt.place is None else (attempt.place,)
+        over = {_type(attempt, no) for no in attempt.noes if no.kind is RefusalKind.QUOTA}
+        left = tuple(p for p in left if p not in asked and p.instance_type not in over)
+    return left
+
+
+def _type(attempt: Attempt, no: Refusal) -> str:
+    """The type that a refusal is about, empty where it is about several."""
+    return attempt.place.instance_type if attempt.place else no.where.partition(" in ")[0]
 
 
 def notes(launch: Launch) -> tuple[str, ...]:
@@ -49,14 +86,16 @@ def notes(launch: Launch) -> tuple[str, ...]:
 def _notes(launch: Launch, attempt: Attempt) -> Iterator[str]:
     where = _where(launch, attempt)
     if attempt.refusal is not None:
-        kind = attempt.place.instance_type if attempt.place else ""
-        yield f"{where}: {in_words(attempt.refusal, kind)}"
+        yield f"{where}: {in_words(attempt.refusal, _type(attempt, attempt.refusal))}"
         return
     for no in attempt.refusals:
-        sentence = in_words(no, no.where.partition(" ")[0])
-        # What holds whatever the type and zone need not be told of each.
-        whole = sentence[:1].upper() + sentence[1:]
-        yield whole if no.kind in _FINAL else f"{no.where}: {sentence}"
+        sentence = in_words(no, _type(attempt, no))
+        # What holds whatever the type and zone, or whatever the zone, need not be told of each.
+        if attempt.is_final:
+            yield sentence[:1].upper() + sentence[1:]
+        else:
+            reach = _type(attempt, no) if no.kind is RefusalKind.QUOTA else no.where
+            yield f"{reach}: {sentence}"
     if attempt.got >= attempt.count:
         return
     if attempt.settled:
@@ -72,6 +111,8 @@ def _where(launch: Launch, attempt: Attempt) -> str:
         return f"{attempt.place.instance_type} in {attempt.place.zone}"
     if launch.spec.road is Road.SPOT_FLEET:
         return "Spot Fleet" + (f" {attempt.fleet_id}" if attempt.fleet_id else "")
+    if launch.spec.road is Road.RUN_INSTANCES:
+        return "All other types and zones"
     return f"All types and zones, {attempt.market}"
 
 

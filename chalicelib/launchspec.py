@@ -13,6 +13,7 @@ from . import tags
 from .admission import units, user_part
 from .errors import BadRequest, NotSetUp
 from .launch import LaunchSpec, Market, Place, Requirements, Road
+from .launching import in_one_fleet
 from .spot_fleet_config import spot_fleet
 from .spot_fleet_template import Terms
 
@@ -27,8 +28,9 @@ if TYPE_CHECKING:
     from .wire import StartRequest
 
 # CreateFleet takes 300 overrides, one for each type in each subnet (EC2 User Guide, 'EC2 Fleet
-# quotas'); requests name 20 subnets at most.
-_MOST_TYPES = 15
+# quotas').
+_MOST_PLACES = 300
+_MOST_TYPES = 15  # of those that fit; requests name 20 subnets at most
 # EC2's word for an architecture, and Debian's, which the image parameter has.
 _DEBIAN = {"x86_64": "amd64", "arm64": "arm64"}
 
@@ -75,11 +77,12 @@ class SpecMaker:
         # A user's own Name is welcome; nothing else of ours can be overridden.
         all_tags = {**ours, **request.tags}
         places = self._places(request, types)
+        _check_fleet(places)
         return LaunchSpec(
             image_id=image.image_id,
             root_device=image.root_device,
             root_gib=max(image.root_gib, self.settings.root_volume_gib),
-            places=_one_in_a_zone(places) if by_fleet else places,
+            places=in_one_fleet(places) if by_fleet else places,
             security_groups=request.security_groups or (self.settings.security_group,),
             instance_profile_arn=self.deployment.legacy_profile_arn
             if request.legacy
@@ -222,9 +225,13 @@ class SpecMaker:
         )
 
 
-def _one_in_a_zone(places: Sequence[Place]) -> tuple[Place, ...]:
-    """EC2 calls a fleet invalid that has one type in two subnets of a zone: the first stays."""
-    first: dict[tuple[str, str], Place] = {}
-    for place in places:
-        first.setdefault((place.instance_type, place.zone), place)
-    return tuple(first.values())
+def _check_fleet(places: Sequence[Place]) -> None:
+    """Whether one fleet can be asked for all of them. Raises BadRequest."""
+    found = in_one_fleet(places)
+    if len(found) > _MOST_PLACES:
+        types = len({place.instance_type for place in found})
+        zones = len({place.zone for place in found})
+        raise BadRequest(
+            f"{types} instance types in {zones} zones are {len(found)} places to start machines "
+            f"in, and EC2 takes {_MOST_PLACES} in one call: name fewer types or subnets."
+        )

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from .launch import Launch, Road
 from .launching import how_it_went, next_ask, why_nothing_started
 from .model import Annex, AnnexState, InstanceState
+from .turns import gives_up_at
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -23,10 +24,6 @@ if TYPE_CHECKING:
     from .launch import Ask, Attempt
     from .model import Instance
 
-# The sweep goes on with a launch for so long from when its turn came, and then gives up.
-LAUNCH_WINDOW = timedelta(minutes=5)
-# A Spot Fleet request waits for capacity, and says so itself to EC2 (ValidUntil).
-SPOT_FLEET_WINDOW = timedelta(minutes=15)
 # A record whose configuration was never written belongs to a request that died; its token is lost
 # with it. The client repeats a request within this time, or the annex ends without a machine.
 CONFIGURATION_WAIT = timedelta(seconds=90)
@@ -201,7 +198,7 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
             return []  # its request is about to write it, or is being repeated
         return [BeginEnding("the request that started it was cut off before any machine was asked")]
     spot_fleet = launch.spec.road is Road.SPOT_FLEET
-    over = now >= _gives_up_at(annex, launch)
+    over = now >= gives_up_at(annex, launch)
     if (over or not launch.missing) and _requesting(annex):
         return [CancelRequests(terminate=False)]
     if not launch.missing:
@@ -210,20 +207,6 @@ def _plan_launch(annex: Annex, launch: Launch, now: datetime) -> list[Action]:
         how = f"given up after {'fifteen' if spot_fleet else 'five'} minutes"
         return [CloseLaunch(launch.number, how_it_went(launch, how))]
     return _plan_attempt(annex, launch, now)
-
-
-def _gives_up_at(annex: Annex, launch: Launch) -> datetime:
-    """When a launch has had its time: that begins with its first call, or when it must be its turn.
-
-    A launch waits for those before it, and a Spot Fleet request goes on for long.
-    """
-    end = annex.created_at
-    for one in annex.launches:
-        begins = min([max(end, one.opened_at), *(attempt.called_at for attempt in one.attempts)])
-        end = begins + (SPOT_FLEET_WINDOW if one.spec.road is Road.SPOT_FLEET else LAUNCH_WINDOW)
-        if one.number == launch.number:
-            break
-    return end
 
 
 def _plan_attempt(annex: Annex, launch: Launch, now: datetime) -> list[Action]:

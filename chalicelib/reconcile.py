@@ -16,6 +16,7 @@ from .delivery import CONFLICTS_BORNE, deliver
 from .errors import AnnexError, AwsUnavailable, Conflict, Unreadable
 from .last_words import SILENT, never_up, why_ending
 from .launch import Refusal, Road
+from .launching import to_call
 from .lifecycle import (
     UNSETTLED_GRACE,
     Action,
@@ -224,7 +225,7 @@ class Reconciler:
         self.configs.delete(annex.config_key)
         if annex.legacy:
             self.legacy.delete(annex.annex_id)
-        if any(one.spec.road is not Road.RUN_INSTANCES for one in annex.launches):
+        if any(attempt.place is None for attempt in annex.attempts):  # by a fleet
             self.compute.clear(annex)
         self.journal.fact("annex terminated", annex_id=annex.annex_id, why=annex.reason)
         return self.change(annex, lambda a: transitions.terminated(a, self.clock.now()))
@@ -299,7 +300,7 @@ class Reconciler:
             for attempt in launch.attempts
             if attempt.client_token == client_token
         )
-        outcome = self.compute.launch(launch.spec, attempt)
+        outcome = self.compute.launch(to_call(launch, attempt), attempt)
         if isinstance(outcome, Refusal):
             self.journal.fact(
                 "launch refused", annex_id=annex.annex_id, code=outcome.code, **_where(annex)

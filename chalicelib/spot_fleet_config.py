@@ -17,8 +17,9 @@ from .errors import BadRequest, NotSetUp
 from .fleet_json import parsed, passed_on, read
 from .launch import SpotFleet
 from .spot_fleet_fields import REQUEST
-from .spot_fleet_pools import images_of, places_of, pools_of, subnets_of, weights_of
+from .spot_fleet_pools import images_of, places_of, pools_of, subnets_of
 from .spot_fleet_template import Terms, at, hardened, pairs_of, specified
+from .spot_fleet_weights import told_apart, weights_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -33,7 +34,7 @@ _WRAPPER = "SpotFleetRequestConfig"
 _TUTORIAL_IMAGE, _TUTORIAL_ROOT = "ami-cd5f95b0", "/dev/xvda"
 # What the console and AWS's guide call the fleet role (EC2 User Guide, 'Spot Fleet permissions').
 _CONSOLE_ROLES = ("aws-ec2-spot-fleet-tagging-role", "aws-ec2-spot-fleet-role")
-# DynamoDB takes 400 KB, and two launches may be open in a record.
+# DynamoDB takes 400 KB an item; what else is in a record: `record_room`.
 _MOST_BYTES = 180_000
 
 
@@ -63,6 +64,7 @@ def spot_fleet(text: str, terms: Terms, catalog: Catalog) -> Translated:
     pools = pools_of(asked, catalog, notes)
     images, subnets = images_of(pools, catalog), subnets_of(pools, catalog)
     weights = weights_of(pools)
+    pools = told_apart(pools, weights, notes)
     fleet = _fleet(asked, pools, images, terms, notes)
     return Translated(fleet, places_of(pools, subnets), weights, tuple(dict.fromkeys(notes)))
 
@@ -72,8 +74,10 @@ def _unwrapped(given: dict[str, Any]) -> dict[str, Any]:
     if given.pop("DryRun", False):
         raise BadRequest("DryRun: ask for a dry run of the annex itself (--dry-run).")
     inner = given.get(_WRAPPER)
-    if not isinstance(inner, dict):
+    if inner is None:
         return given
+    if not isinstance(inner, dict):
+        raise BadRequest(f"{_WRAPPER}: must be a structure in braces.")
     beside = {name: value for name, value in given.items() if name != _WRAPPER}
     twice = sorted(beside.keys() & inner.keys())
     if twice:

@@ -22,8 +22,8 @@ if TYPE_CHECKING:
     from .model import Image, Subnet
     from .ports import Catalog
 
-_REQUIREMENTS = "InstanceRequirements"
-_SAYS_TYPE = frozenset({"InstanceType", _REQUIREMENTS})
+REQUIREMENTS = "InstanceRequirements"
+_SAYS_TYPE = frozenset({"InstanceType", REQUIREMENTS})
 _PLACES = ("SubnetId", "AvailabilityZone", "AvailabilityZoneId")
 _ARCHITECTURES = ("x86_64", "arm64")
 
@@ -48,7 +48,11 @@ class Pools:
                 raise BadRequest(
                     f"{path}.InstanceType: is missing, and so is InstanceRequirements."
                 )
-            yield path, None if _REQUIREMENTS in says else says["InstanceType"], override
+            if says.keys() >= _SAYS_TYPE:
+                raise BadRequest(
+                    f"{path}.{REQUIREMENTS}: cannot be there beside InstanceType; say one of them."
+                )
+            yield path, None if REQUIREMENTS in says else says["InstanceType"], override
 
 
 def pools_of(asked: Mapping[str, Any], catalog: Catalog, notes: list[str]) -> list[Pools]:
@@ -114,30 +118,6 @@ def places_of(pools: Sequence[Pools], subnets: Mapping[str, Subnet]) -> tuple[Pl
     return tuple(dict.fromkeys(found))
 
 
-def weights_of(pools: Sequence[Pools]) -> tuple[tuple[str, int], ...]:
-    """What a machine of each type counts for: whole slots, and the same wherever it is."""
-    found: dict[str, int] = {}
-    for one in pools:
-        for path, kind, override in one.typed:
-            weight = override.get("WeightedCapacity", 1.0)
-            if weight != int(weight) or weight < 1:
-                # Rounded down, a fleet that EC2 calls complete would never be so here.
-                raise BadRequest(
-                    f"{path}.WeightedCapacity: {weight:g} is no whole number of slots from 1 on."
-                )
-            if kind is None and weight != 1:
-                raise BadRequest(
-                    f"{path}.WeightedCapacity: a machine of a type that EC2 chooses by "
-                    "InstanceRequirements counts as one slot; leave it out, or list types."
-                )
-            if found.setdefault(kind or "", int(weight)) != weight:
-                raise BadRequest(
-                    f"{path}.WeightedCapacity: {kind} counts {found[kind or '']} elsewhere and "
-                    f"{weight:g} here; give a type one weight."
-                )
-    return tuple(sorted(found.items()))
-
-
 def _specified(asked: Mapping[str, Any]) -> Iterable[Pools]:
     for number, one in enumerate(asked.get("LaunchSpecifications", [])):
         if "LaunchTemplateConfigs" in asked:
@@ -146,7 +126,7 @@ def _specified(asked: Mapping[str, Any]) -> Iterable[Pools]:
         data = template_of(one)
         override = {
             name: one[name]
-            for name in ("InstanceType", _REQUIREMENTS, "SpotPrice", "WeightedCapacity")
+            for name in ("InstanceType", REQUIREMENTS, "SpotPrice", "WeightedCapacity")
             if name in one
         }
         place = {**one.get("Placement", {}), "SubnetId": one.get("SubnetId", "")}

@@ -12,7 +12,7 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from . import transitions, views, wire
-from .admission import check_caps, check_idle, check_record, check_start, units
+from .admission import check_caps, check_idle, check_start, units
 from .asking import INLINE_BUDGET, RACES_BORNE, Asked
 from .delivery import kept_tokens
 from .errors import (
@@ -33,6 +33,8 @@ from .launch import Attempt, Launch
 from .launching import late_token, next_ask, notes
 from .launchspec import SpecMaker
 from .model import Annex, AnnexState, RequestRecord
+from .record_room import check_room
+from .turns import gives_up_at, turn_note
 from .why_not import why_not
 
 if TYPE_CHECKING:
@@ -140,8 +142,6 @@ class Start:
             max(annex.lease_expires_at, lease or annex.lease_expires_at),
             now,
         )
-        more = spec.machines(units(request))
-        check_caps(mine, before.annex_id if before else None, more, settings)
         launch = Launch(
             request_id=asked.request_id,
             number=1 + max((one.number for one in annex.launches), default=0),
@@ -151,6 +151,9 @@ class Start:
             lease_expires_at=lease if before else None,
             idle_seconds=request.idle_seconds if before else None,
         )
+        check_room(annex, launch)
+        more = spec.machines(launch.asked)
+        check_caps(mine, before.annex_id if before else None, more, settings)
         if before is None:
             return replace(annex, launches=(launch,))
         return transitions.with_launch(annex, launch)
@@ -185,7 +188,6 @@ class Start:
             raise AwsUnavailable(
                 f"Annex {name} is just being started: ask again in a minute.", annex=name
             )
-        check_record(annex)
         return annex
 
     def _new(self, asked: Asked, request: StartRequest, now: datetime) -> Annex:
@@ -245,16 +247,21 @@ class Start:
         # A first start needs no look at EC2: the ledger has just heard of every machine.
         seen = [] if len(annex.launches) == 1 else self._seen(annex) or []
         troubles = () if launch.closed else tuple(one.message for one in result.failures)
-        longer = launch.lease_expires_at
-        kept = (
-            kept_tokens(annex, seen, launch) if longer and longer >= annex.lease_expires_at else ()
-        )
+        left = gives_up_at(annex, launch) - self.services.clock.now()
         return wire.StartAnswer(
             annex=views.annex_view(annex, seen),
             asked=launch.asked,
             started=launch.got,
             pending=not launch.closed,
-            notes=(*launch.spec.notes, *notes(launch), *kept, *troubles, *knocked),
+            pending_seconds=0 if launch.closed else max(0, round(left.total_seconds())),
+            notes=(
+                *launch.spec.notes,
+                *turn_note(annex, launch),
+                *notes(launch),
+                *kept_tokens(annex, seen, launch),
+                *troubles,
+                *knocked,
+            ),
         )
 
     def _seen(self, annex: Annex) -> list[Instance] | None:

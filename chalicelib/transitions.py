@@ -106,7 +106,9 @@ def with_outcome(
     """
     if isinstance(outcome, Refusal):
         launch, attempt = _by_token(annex, client_token)
-        settled = attempt.settled or not (repeated and launch.spec.road is Road.SPOT_FLEET)
+        if attempt.settled:
+            return annex  # what comes after it was asked for by what it came to
+        settled = not (repeated and launch.spec.road is Road.SPOT_FLEET)
         answered = replace(attempt, settled=settled, refusal=attempt.refusal or outcome)
     else:
         annex = with_machines(annex, client_token, dict(outcome.machines))

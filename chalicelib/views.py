@@ -105,9 +105,8 @@ def reason(annex: Annex) -> str:
         return ""
     if not launch.closed and not launch.attempts:
         return "about to ask EC2 for machines"
-    return (
-        " ".join(notes(launch)) or f"waiting for {launch.missing} of {launch.asked} {unit(annex)}s"
-    )
+    what = "slots" if launch.spec.weights else "machines"
+    return " ".join(notes(launch)) or f"waiting for {launch.missing} of {launch.asked} {what}"
 
 
 def _why(annex: Annex, instance: Instance, report: Report | None) -> str:

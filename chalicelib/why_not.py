@@ -19,9 +19,7 @@ from .launching import notes
 from .model import AnnexState
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from .launch import Launch, Refusal
+    from .launch import Launch
     from .model import Annex
 
 _NOT_ALLOWED = frozenset(
@@ -32,9 +30,8 @@ _ENDING = (AnnexState.TERMINATING, AnnexState.TERMINATED)
 
 def why_not(annex: Annex, launch: Launch) -> AnnexError:
     """An error to be raised; its class says what kind of no it was."""
-    refusals = launch.refusals
     told = " ".join(notes(replace(launch, closed="")))
-    if not refusals:
+    if not launch.refusals:
         if annex.state in _ENDING and annex.reason:
             return AnnexEnding(
                 f"Annex {annex.name} has ended before any machine was started: {annex.reason}.",
@@ -43,7 +40,7 @@ def why_not(annex: Annex, launch: Launch) -> AnnexError:
         return AwsUnavailable(
             f"EC2 has not answered for annex {annex.name}: {launch.closed}.", annex=annex.name
         )
-    kind = _error_for(refusals)
+    kind = _error_for(launch)
     return kind(
         f"No machine was started for annex {annex.name}, and nothing is running that was not "
         f"before. {told}",
@@ -51,12 +48,12 @@ def why_not(annex: Annex, launch: Launch) -> AnnexError:
     )
 
 
-def _error_for(refusals: Sequence[Refusal]) -> type[AnnexError]:
-    last = refusals[-1]
-    if last.kind is RefusalKind.FATAL:
+def _error_for(launch: Launch) -> type[AnnexError]:
+    last = launch.refusals[-1]
+    if launch.attempts[-1].is_final:
+        if last.kind is RefusalKind.SPENT:
+            return AwsUnavailable
         return Forbidden if last.code.partition(".")[0] in _NOT_ALLOWED else BadRequest
-    if last.kind is RefusalKind.SPENT:
-        return AwsUnavailable
-    if all(one.kind is RefusalKind.QUOTA for one in refusals):
+    if all(one.kind is RefusalKind.QUOTA for one in launch.refusals):
         return QuotaExceeded
     return NoCapacity

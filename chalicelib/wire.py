@@ -189,8 +189,9 @@ class AnnexList(Struct, frozen=True):
 
 
 class StartAnswer(Struct, frozen=True, kw_only=True):
-    """`started` of `asked` units (`annex.unit`); `pending` says that the sweep goes on trying.
+    """`started` of `asked` units, as asked for; `pending` says that the sweep goes on trying.
 
+    `pending_seconds` is for how long at most, what this request waits for others included.
     `notes` are sentences for the user: which type or zone had nothing, what the check of the pool's
     ports from AWS found. On a dry run `annex` is what would have been made, and nothing was.
     """
@@ -199,6 +200,7 @@ class StartAnswer(Struct, frozen=True, kw_only=True):
     asked: int
     started: int
     pending: bool
+    pending_seconds: int = 0
     notes: tuple[str, ...] = ()
 
 

@@ -18,7 +18,8 @@ class Options:
     shutting_down_seconds: float = 0.5
     # Terminated instances remain visible for a while (EC2 User Guide: about an hour).
     terminated_visible_seconds: float = 3600
-    # How long a new instance is not found yet (EC2 API reference, "Eventual consistency").
+    # How long a new instance is not found yet (EC2 API reference, "Eventual consistency"); with
+    # nought, all are found at once.
     invisible_seconds: float = 0
     # How many instances can still be started, by "zone/type" or "zone/type/market" (market being
     # spot or on-demand) with wildcards; all that match count.

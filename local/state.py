@@ -8,11 +8,14 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import IO
 
 VARIABLE = "ANNEX_LOCAL_STATE"
+# Whoever looks whether the lock is taken holds it for a moment; the account keeps it.
+_TRIES = 50
 
 
 def folder() -> Path:
@@ -63,11 +66,13 @@ class State:
         (self.path / "logs").mkdir(parents=True, exist_ok=True)
         self.path.chmod(0o755)  # ordinary users of this machine may look at logs, not at keys
         lock = (self.path / "lock").open("a")
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            lock.close()
-            return False
+        tries = 1
+        while not _locked(lock, fcntl.LOCK_EX):
+            if tries == _TRIES:
+                lock.close()
+                return False
+            tries += 1
+            time.sleep(0.02)
         lock.truncate(0)
         lock.write(str(os.getpid()))
         lock.flush()
@@ -79,11 +84,7 @@ class State:
         if not (self.path / "lock").exists():
             return False
         with (self.path / "lock").open("a") as lock:
-            try:
-                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                return True
-        return False
+            return not _locked(lock, fcntl.LOCK_SH)
 
     def write(self, up: Up) -> None:
         """Say that the account is up; only its owner may read the keys."""
@@ -104,3 +105,12 @@ class State:
     def clear(self) -> None:
         """Say that it is down."""
         (self.path / "account.json").unlink(missing_ok=True)
+
+
+def _locked(lock: IO[str], kind: int) -> bool:
+    """Take the lock, shared or alone, if it is free for that."""
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except OSError:
+        return False
+    return True

@@ -16,6 +16,7 @@ class _Parser(argparse.ArgumentParser):
     """Like argparse's, but its complaints go the way of all others."""
 
     def error(self, message: str) -> NoReturn:
+        message = message.replace("ignored explicit argument", "takes no value, but was given")
         raise BadInput(f"{message}.  See '{self.prog} --help'.")
 
 

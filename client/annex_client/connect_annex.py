@@ -30,10 +30,15 @@ _REQUESTS = uuid.UUID("6f0c2a0e-5d0d-4c39-9f5b-3b3f6f6f2f11")
 # Any of them means a Spot Fleet, as of old; what else says about machines is in its own JSON.
 _SPOT_FLEET = ("slots", "aws-spot-fleet", "aws-spot-fleet-config-file")
 _NOT_FOR_SPOT_FLEET = (
-    *("aws-on-demand", "aws-on-demand-instance-type", "aws-on-demand-ami-id"),
+    *("aws-on-demand-instance-type", "aws-on-demand-ami-id"),
     *("aws-on-demand-security-group-ids", "aws-on-demand-key-name"),
     *("aws-on-demand-instance-profile-arn", "aws-user-data", "aws-user-data-file"),
     *("aws-default-user-data", "aws-default-user-data-file"),
+)
+# All that status and off take; anything else would be said in vain.
+_FOR_STATUS_AND_OFF = frozenset(
+    {"annex-name", "annex", "status", "classad", "classads", "yes", "aws-region"}
+    | {"aws-access-key-file", "aws-secret-key-file", "aws-on-demand", "aws-spot-fleet"}
 )
 _URLS = ("aws-ec2-url", "aws-events-url", "aws-lambda-url", "aws-s3-url")
 _LEASES = "the deployment's own functions keep the leases."
@@ -77,6 +82,14 @@ def _refuse(words: Words) -> None:
                 f"-{flag} was the way to another AWS endpoint; today set AWS_ENDPOINT_URL or"
                 f" AWS_ENDPOINT_URL_{service} in the environment."
             )
+    if words.verb or words.given("status"):
+        said = [*words.values, *words.flags, *(["tag"] if words.tags else [])]
+        odd = sorted({*said} - _FOR_STATUS_AND_OFF - {*_NO_MEANING})
+        if odd:
+            raise BadInput(
+                f"-{odd[0]} has no meaning with {words.verb or '-status'}, which is about an annex"
+                " as it is: leave it out."
+            )
     if words.given("owner") and words.given("no-owner"):
         raise BadInput("-owner and -no-owner exclude one another.")
 
@@ -88,6 +101,11 @@ def _is_spot_fleet(words: Words) -> bool:
 def _refuse_beside_a_spot_fleet(words: Words) -> None:
     if words.given("count"):
         raise BadInput("-count is for on-demand machines; for a Spot Fleet give -slots N instead.")
+    if words.given("aws-on-demand"):
+        raise BadInput(
+            "-aws-on-demand is for on-demand machines, and everything else here for a Spot Fleet:"
+            " leave it out, or give -count N instead of -slots."
+        )
     for flag in _NOT_FOR_SPOT_FLEET:
         if words.given(flag):
             raise BadInput(

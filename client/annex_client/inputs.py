@@ -13,7 +13,7 @@ _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _IDENTITY = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+")
 _INSTANCE_TYPE = re.compile(r"[a-z][a-z0-9-]*\.[a-z0-9-]+")
 _AMI = re.compile(r"ami-[0-9a-f]{8,17}")
-_PRICE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?")
+_PRICE = re.compile(r"[0-9]{1,4}(\.[0-9]{1,6})?|\.[0-9]{1,6}")
 _NUMBER = r"[0-9]{1,7}(?:\.[0-9]{1,6})?"
 _RANGE = re.compile(rf"(?P<least>{_NUMBER})(?P<dots>\.\.(?P<most>{_NUMBER})?)?")
 # The metadata service shows tags only under such keys; EC2 fails launches with any other.
@@ -61,21 +61,31 @@ def count(text: str, units: str = "machines") -> int:
 
 def cpus(text: str) -> Range:
     """A machine's vCPUs: `4`, `4..` or `4..8`."""
-    return _range(text, "--cpus", MAX_CPUS, 1)
+    asked = _range(text, "--cpus", "a number or a range, 4 or 4.. or 4..8")
+    for end in asked:
+        if end is not None and not end.is_integer():
+            raise BadInput(f"--cpus takes whole numbers, not {text!r}.")
+    return _within(asked, f"--cpus takes 1 to {MAX_CPUS}, not {text!r}.", 1, MAX_CPUS)
 
 
 def memory_mib(text: str) -> Range:
     """A machine's memory, given in GiB as `8`, `8..` or `8..32`, and taken as MiB."""
-    return _range(text, "--memory", MAX_MEMORY_GIB, MIB_PER_GIB)
+    low, high = _range(text, "--memory", "GiB, a number or a range, 8 or 8.. or 8..32")
+    in_mib = low * MIB_PER_GIB, None if high is None else high * MIB_PER_GIB
+    words = f"--memory takes 0.001 to {MAX_MEMORY_GIB} GiB, not {text!r}."
+    return _within(in_mib, words, 1, MAX_MEMORY_GIB * MIB_PER_GIB)
 
 
 def price(text: str) -> str:
     """USD per machine or slot and hour, as EC2 takes them."""
     if not _PRICE.fullmatch(text):
-        raise BadInput(f"{text!r} is not a price; give USD an hour, like 0.05.")
+        raise BadInput(
+            f"{text!r} is not a price; give USD an hour, like 0.05: digits and a dot alone, below"
+            " 10000, with six decimals at most."
+        )
     if float(text) <= 0:
         raise BadInput(f"Nobody gives a machine away: --max-price {text} would start nothing.")
-    return text
+    return f"0{text}" if text.startswith(".") else text
 
 
 def seconds_of_hours(text: str, what: str) -> int:
@@ -122,8 +132,8 @@ def retire_seconds(text: str) -> int:
 
 
 def words(text: str) -> list[str]:
-    """A list with commas or blanks between, as HTCondor's configuration has them."""
-    return [word for word in re.split(r"[,\s]+", text) if word]
+    """A list with commas or blanks between, as HTCondor's configuration has them; each once."""
+    return [*dict.fromkeys(word for word in re.split(r"[,\s]+", text) if word)]
 
 
 def owners(text: str, uid_domain: str) -> list[str]:
@@ -214,19 +224,25 @@ def tags(pairs: list[tuple[str, str]]) -> dict[str, str]:
     return result
 
 
-def _range(text: str, flag: str, most: int, factor: int) -> Range:
+def _range(text: str, flag: str, form: str) -> tuple[float, float | None]:
+    """The two ends, the second None where there is no limit."""
     match = _RANGE.fullmatch(text.strip())
     if match is None:
-        raise BadInput(f"{flag} takes a number or a range, 4 or 4.. or 4..8, not {text!r}.")
-    ends = [match["least"], match["most"] if match["dots"] else match["least"]]
-    low, high = (None if not end else float(end) * factor for end in ends)
-    if factor == 1 and any(end and not float(end).is_integer() for end in ends):
-        raise BadInput(f"{flag} takes whole numbers, not {text!r}.")
-    if not low or max(low, high or 0) > most * factor:
-        raise BadInput(f"{flag} takes 1 to {most}, not {text!r}.")
+        raise BadInput(f"{flag} takes {form}, not {text!r}.")
+    low = float(match["least"])
+    if not match["dots"]:
+        return low, low
+    high = float(match["most"]) if match["most"] else None
     if high is not None and high < low:
         raise BadInput(f"{flag} {text} ends before it begins: give the smaller number first.")
-    return Range(max(1, round(low)), None if high is None else max(1, round(high)))
+    return low, high
+
+
+def _within(asked: tuple[float, float | None], words: str, least: int, most: int) -> Range:
+    low, high = asked
+    if low < least or max(low, high or 0) > most:
+        raise BadInput(words)
+    return Range(round(low), None if high is None else round(high))
 
 
 def _ids(text: str, kind: str, most: int) -> list[str]:

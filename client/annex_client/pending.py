@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
     from annex_client.context import Context
 
-# A command repeated later than this is a new wish. The control plane itself gives up after 5 min.
+# A command repeated later than this is a new wish. The control plane itself gives up earlier.
 _KEPT = timedelta(hours=1)
 # Made anew at each run, so they do not make a request another one.
 _FRESH = ("request_id", "token", "admin")

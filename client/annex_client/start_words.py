@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING, Any
 
 from annex_client import inputs
@@ -11,10 +12,6 @@ from annex_client.wanted import MIB_PER_GIB
 if TYPE_CHECKING:
     from annex_client.views import Annex, Started
     from annex_client.wanted import Range, Wanted
-
-# How long the control plane goes on trying, in minutes (docs/lifecycle.md).
-_LAUNCH, _SPOT_FLEET = 5, 15
-_MINUTES = {_LAUNCH: "five", _SPOT_FLEET: "fifteen"}
 
 
 def what_will_be(
@@ -45,19 +42,20 @@ def what_became(wanted: Wanted, answer: Started) -> str:
     if answer.started < answer.asked and not answer.pending:
         return f"Annex started with {answer.started} of {asked} only."
     name, spot_fleet = answer.annex.name, wanted.spot_fleet is not None
-    most = f"for {_MINUTES[minutes_to_go_on(wanted)]} minutes at most"
+    minutes = math.ceil(answer.pending_seconds / 60)
+    most = f" for {plural(minutes, 'minute')} at most" if minutes else ""
     see = f"See 'annex-client status {name}'."
     if answer.pending and not spot_fleet:
         return (
             f"Annex accepted.  {answer.started} of {asked} are started; AWS is asked again each"
-            f" minute, {most}.  {see}"
+            f" minute{most and ','}{most}.  {see}"
         )
     about = "six" if spot_fleet else "three"
     said = (
         f"Annex started. It will take about {about} minutes for the new machines to join the pool."
     )
     if answer.pending:
-        said += f"\n{answer.started} of {asked} are there so far; AWS goes on {most}.  {see}"
+        said += f"\n{answer.started} of {asked} are there so far; AWS goes on{most}.  {see}"
     return said
 
 
@@ -70,11 +68,6 @@ def what_ended(wanted: Wanted, answer: Started) -> str:
         f"{annex.name} was started with {answer.started} of {plural(answer.asked, wanted.unit)},"
         f" and {became}{why}.  Nothing was started now."
     )
-
-
-def minutes_to_go_on(wanted: Wanted) -> int:
-    """How long more may be started after a pending answer."""
-    return _LAUNCH if wanted.spot_fleet is None else _SPOT_FLEET
 
 
 def _in_words(wanted: Wanted, default_type: str) -> str:

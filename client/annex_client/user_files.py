@@ -31,7 +31,7 @@ def config_dir(path: str) -> dict[str, str]:
     Raises:
         BadInput: it is no folder, holds a folder or something unreadable, or is too large.
     """
-    folder = Path(path).expanduser()
+    folder = _named(path)
     try:
         entries = sorted(folder.iterdir())
     except OSError as error:
@@ -63,7 +63,7 @@ def config_dir(path: str) -> dict[str, str]:
 
 def user_data_file(path: str) -> str:
     """A user data file as base64."""
-    return user_data(_read(Path(path).expanduser(), MAX_USER_DATA_BYTES + 1), path)
+    return user_data(_read(_named(path), MAX_USER_DATA_BYTES + 1), path)
 
 
 def user_data(data: bytes, origin: str = "The user data") -> str:
@@ -96,7 +96,7 @@ def spot_fleet_file(path: str, stdin: TextIO) -> str:
             name = "The Spot Fleet's JSON on standard input"
             text = stdin.read(MAX_SPOT_FLEET_CHARACTERS + 1)
         else:
-            data = _read(Path(path).expanduser(), MAX_SPOT_FLEET_CHARACTERS + 1)
+            data = _read(_named(path), MAX_SPOT_FLEET_CHARACTERS + 1)
             whole = len(data) <= MAX_SPOT_FLEET_CHARACTERS  # else a character may be cut through
             text = data.decode("utf-8", "strict" if whole else "replace")
     except UnicodeDecodeError:
@@ -131,6 +131,13 @@ def _check_json_object(text: str, name: str) -> None:
             f"{name} is no Spot Fleet's JSON: that is an object, {{...}}, as the console's button"
             " 'JSON config' makes it."
         )
+
+
+def _named(path: str) -> Path:
+    """A file or folder that the user has named; nothing at all would mean the current folder."""
+    if not path.strip():
+        raise BadInput("A file or folder without a name cannot be read: is a variable empty?")
+    return Path(path).expanduser()
 
 
 def _read(path: Path, most: int) -> bytes:

@@ -68,6 +68,11 @@ class Annex:
         return tuple(i for i in self.instances if i.state in ("pending", "running"))
 
     @property
+    def not_ended(self) -> tuple[Instance, ...]:
+        """The machines that are still there, those that are ending among them."""
+        return tuple(i for i in self.instances if i.state != "terminated")
+
+    @property
     def units_alive(self) -> int:
         """What these machines count for: themselves, or their slots."""
         return sum(one.units for one in self.alive)
@@ -89,6 +94,7 @@ class Started:
     asked: int
     started: int
     pending: bool
+    pending_seconds: int = 0  # for how long more may be started, at most
     notes: tuple[str, ...] = ()
 
 
@@ -134,6 +140,7 @@ def started(data: dict[str, Any]) -> Started:
         asked=data["asked"],
         started=data["started"],
         pending=data["pending"],
+        pending_seconds=data.get("pending_seconds", 0),
         notes=tuple(data.get("notes", ())),
     )
 

@@ -12,7 +12,7 @@ from annex_client.render import plural
 
 if TYPE_CHECKING:
     from annex_client.session import Session
-    from annex_client.views import Annex
+    from annex_client.views import Annex, Started
 
 DEFAULT_SECONDS = 900
 # The collector is asked often, since asking is cheap; the control plane less often.
@@ -22,17 +22,39 @@ _API_EVERY = 5
 
 @dataclass(frozen=True)
 class Goal:
-    """`number` units (machines or slots) of an annex in the pool.
+    """`number` units of an annex in the pool: machines, or slots, or of both together.
 
-    EC2 may still start more of them for `coming_seconds`; later, what is missing has ended.
+    EC2 may still start more of them for `coming_seconds`; later, what is missing has ended. A sum
+    of machines and slots (`mixed`) has no name of its own, and is told in machines.
     """
 
     number: int
     unit: str = "machine"
     coming_seconds: int = 0
+    mixed: bool = False
 
-    def __str__(self) -> str:
-        return plural(self.number, self.unit)
+    def joined(self, whole: merge.Whole) -> int:
+        """How much of it is in the pool, in the unit that it is told in."""
+        if not self.mixed:
+            return whole.units_joined
+        alive = whole.annex.alive
+        return sum(1 for machine in whole.machines if machine.joined and machine.instance in alive)
+
+    def told(self, whole: merge.Whole) -> str:
+        """`3 of 5 slots`; of machines and slots, `3 of 4 machines`: those that are there so far."""
+        all_of_it = len(whole.annex.alive) if self.mixed else self.number
+        return f"{self.joined(whole)} of {plural(all_of_it, self.unit)}"
+
+
+def goal(answer: Started, asked_unit: str) -> Goal:
+    """All that is in the annex when what was asked for, in `asked_unit`s, is there, too."""
+    annex = answer.annex
+    coming = max(0, answer.asked - answer.started) if answer.pending else 0
+    mixed = annex.unit == "machine" and (
+        asked_unit == "slot" or any(one.units > 1 for one in annex.instances)
+    )
+    seconds = answer.pending_seconds if answer.pending else 0
+    return Goal(annex.units_alive + coming, annex.unit, seconds, mixed)
 
 
 def for_machines(session: Session, annex: Annex, goal: Goal, seconds: int) -> merge.Whole:
@@ -64,8 +86,8 @@ def for_machines(session: Session, annex: Annex, goal: Goal, seconds: int) -> me
             session.out.progress(_progress(whole, goal, trouble), f"{waited.seconds} s")
             if clock.now() >= deadline:
                 raise TimedOut(
-                    f"After {seconds} seconds {whole.units_joined} of {goal} of {name} have"
-                    f" joined.  {_goes_on(name)}"
+                    f"After {seconds} seconds {goal.told(whole)} of {name} have joined."
+                    f"  {_goes_on(name)}"
                 )
             clock.sleep(_POOL_SECONDS)
     except KeyboardInterrupt:
@@ -84,8 +106,11 @@ def for_end(session: Session, annex: Annex, seconds: int) -> Annex:
     goes_on = f"It goes on ending by itself; 'annex-client status {annex.name}' shows it."
     try:
         while not annex.over:
-            running = sum(1 for i in annex.instances if i.state != "terminated")
-            session.out.progress(f"Waiting for {plural(running, 'machine')} to end")
+            left = len(annex.not_ended)
+            rest = "what is left beside machines to be removed"
+            session.out.progress(
+                f"Waiting for {plural(left, 'machine') + ' to end' if left else rest}"
+            )
             if clock.now() >= deadline:
                 raise TimedOut(f"{annex.name} has not ended within {seconds} seconds.  {goes_on}")
             clock.sleep(_POOL_SECONDS)
@@ -116,7 +141,7 @@ def _progress(whole: merge.Whole, goal: Goal, trouble: str) -> str:
         if not machine.joined:
             reasons[machine.reason] = reasons.get(machine.reason, 0) + 1
     told = ", ".join(f"{n} {_of_many(why) if n > 1 else why}" for why, n in reasons.items())
-    text = f"Waiting: {whole.units_joined} of {goal} in the pool"
+    text = f"Waiting: {goal.told(whole)} in the pool"
     told = told or whole.annex.state
     return f"{text} ({told})" if not trouble else f"{text} (the collector cannot be asked)"
 

@@ -18,6 +18,8 @@ _SAID_IN_THE_FILE = (
     *("security_group", "key_name", "user_data_file"),
 )
 
+SET_AT_THE_START = "--on-rebalance is set when an annex is started: leave it out to add to one."
+
 
 def wanted(parsed: argparse.Namespace, stdin: TextIO) -> Wanted:
     """Read them, and the Spot Fleet's file if one is named.
@@ -42,6 +44,8 @@ def wanted(parsed: argparse.Namespace, stdin: TextIO) -> Wanted:
 
 
 def _refuse_nonsense(parsed: argparse.Namespace) -> None:
+    if parsed.legacy:
+        _refuse_for_legacy(parsed)
     if parsed.spot_fleet_config_file is not None:
         _refuse_beside_the_file(parsed)
     if parsed.count is not None and parsed.slots is not None:
@@ -54,6 +58,24 @@ def _refuse_nonsense(parsed: argparse.Namespace) -> None:
     for flag, given in (("--max-price", parsed.max_price), ("--fallback", parsed.fallback)):
         if given is not None and not parsed.spot:
             raise BadInput(f"{flag} is for spot machines: add --spot, or leave it out.")
+    if parsed.on_rebalance is None:
+        return
+    if parsed.grow:
+        raise BadInput(SET_AT_THE_START)
+    if not parsed.spot and parsed.spot_fleet_config_file is None:
+        raise BadInput(
+            "--on-rebalance is for spot machines, the only ones that EC2 warns of so: add --spot,"
+            " or leave it out."
+        )
+
+
+def _refuse_for_legacy(parsed: argparse.Namespace) -> None:
+    for name in ("spot", "slots", "cpus", "memory", "spot_fleet_config_file"):
+        if getattr(parsed, name):
+            raise BadInput(
+                f"--{name.replace('_', '-')}: machines of a --legacy image are on-demand machines,"
+                " asked for by --count and of types that are named.  Leave it out."
+            )
 
 
 def _refuse_beside_the_file(parsed: argparse.Namespace) -> None:

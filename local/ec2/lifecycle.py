@@ -73,7 +73,8 @@ class Lifecycle:
 
     def visible(self, instance_id: str) -> bool:
         """Whether EC2's readers know of it yet (eventual consistency)."""
-        return time.monotonic() >= self._visible_at.get(instance_id, 0)
+        late = self._options.invisible_seconds  # of its launch, unless nothing is to be late now
+        return not late or time.monotonic() >= self._visible_at.get(instance_id, 0)
 
     def known(self, instance_id: str) -> Any | None:
         """The instance, or None."""

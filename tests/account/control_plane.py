@@ -19,7 +19,7 @@ from chalicelib.dynamodb_ledger import DynamoDBLedger
 from chalicelib.ec2_compute import EC2Compute
 from chalicelib.model import InstanceState
 from chalicelib.s3_config import S3ConfigStore
-from tests.account.support import ROOT, LocalAccount, deploy, eventually
+from tests.account.support import PATIENCE, ROOT, LocalAccount, deploy, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -34,6 +34,8 @@ LEDGER = "htcondor-annex-ledger"
 CHANGES = {
     *("dynamodb:TransactWriteItems", "dynamodb:PutItem", "s3:PutObject", "s3:DeleteObject"),
     *("ec2:RunInstances", "ec2:CreateTags", "ec2:TerminateInstances"),
+    *("ec2:CreateLaunchTemplate", "ec2:CreateFleet"),
+    *("ec2:DeleteLaunchTemplate", "ec2:DeleteFleets"),
 }
 
 
@@ -81,7 +83,7 @@ class ControlPlane:
             env={**os.environ, **self.account.environment, "HOME": str(folder)},
             check=True,
             capture_output=True,
-            timeout=60,
+            timeout=PATIENCE,
         )
         events = self.account.client("events")
         for rule in events.list_rules()["Rules"]:
@@ -117,7 +119,7 @@ class ControlPlane:
         return self._invoke(INTERRUPTION, {**event, "detail-type": kind})
 
     def _invoke(self, function: str, event: dict[str, Any]) -> Any:
-        answer = self.account.client("lambda", read_timeout=120).invoke(
+        answer = self.account.client("lambda").invoke(
             FunctionName=function, Payload=json.dumps(event).encode()
         )
         return None if "FunctionError" in answer else json.load(answer["Payload"])

@@ -27,6 +27,9 @@ ROOT = Path(__file__).parents[2]
 # One for all: it keeps the services' descriptions, which take longer to read than to use.
 SESSION = boto3.session.Session()
 IMAGE = "ami-0deb13000000a0d64"
+# Seconds: what comes soon may come late on a machine that is slow or busy, and nothing is a bug
+# before it is this late.
+PATIENCE = 180
 
 
 class LocalAccount:
@@ -49,7 +52,7 @@ class LocalAccount:
             aws_secret_access_key=who.secret_key,
             aws_session_token=who.token,
             endpoint_url=self.environment["AWS_ENDPOINT_URL"],
-            config=Config(retries={"total_max_attempts": 1}, **options),
+            config=Config(read_timeout=PATIENCE, retries={"total_max_attempts": 1}, **options),
         )
 
     def press(self, button: str, body: Any = None, method: str = "POST") -> Any:
@@ -59,7 +62,7 @@ class LocalAccount:
             data=None if body is None else json.dumps(body).encode(),
             method=method,
         )
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
             return json.load(answer)
 
     def user(self, name: str, *statements: dict[str, Any]) -> Credentials:
@@ -91,7 +94,7 @@ class LocalAccount:
             url, data=sent_body or body, method=method, headers=dict(signed.headers)
         )
         try:
-            with urllib.request.urlopen(request, timeout=30) as answer:
+            with urllib.request.urlopen(request, timeout=PATIENCE) as answer:
                 return answer.status, json.load(answer), answer.headers
         except urllib.error.HTTPError as error:
             return error.code, json.load(error), error.headers
@@ -111,9 +114,9 @@ def code(call: Callable[[], Any]) -> str:
     return str(caught.value.response["Error"]["Code"])
 
 
-def eventually(found: Callable[[], Any], seconds: float = 20) -> Any:
+def eventually(found: Callable[[], Any]) -> Any:
     """Wait until something is there, and return it."""
-    end = time.monotonic() + seconds
+    end = time.monotonic() + PATIENCE
     while not (value := found()):
         assert time.monotonic() < end, "it did not come"
         time.sleep(0.03)
@@ -129,7 +132,7 @@ def local(state: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
         capture_output=True,
         text=True,
         check=False,
-        timeout=60,
+        timeout=PATIENCE,
     )
 
 
@@ -148,7 +151,7 @@ def deploy(account: LocalAccount, folder: Path) -> None:
         env={**os.environ, **account.environment},
         check=True,
         capture_output=True,
-        timeout=60,
+        timeout=2 * PATIENCE,  # it builds the zip first, of packages that it may have to fetch
     )
 
 

@@ -12,7 +12,7 @@ from local.errors import AwsError
 from local.later import Later
 from local.options import Options
 from local.runtime_api import Result
-from tests.account.support import eventually
+from tests.account.support import PATIENCE, eventually
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -73,7 +73,7 @@ def test_failures_are_tried_as_often_as_the_function_says(later: Later, retries:
     events.put(Event("f", b"", "us-east-1"))
     eventually(lambda: tries.count("f") == 1 + retries)
     events.put(Event("last", b"", "us-east-1"))
-    assert last.wait(20)
+    assert last.wait(PATIENCE)
     assert tries.count("f") == 1 + retries
 
 
@@ -86,7 +86,7 @@ def test_an_event_that_is_too_old_is_dropped_and_a_throttled_one_is_not(later: L
             raise AwsError("TooManyRequestsException", "Rate Exceeded.")
         return Result(b"", None)
 
-    events = queue(later, invoke, Limits(age_seconds=60))
+    events = queue(later, invoke, Limits(age_seconds=3600))
     events.put(Event("old", b"", "us-east-1", at=-1e9))
     events.put(Event("new", b"", "us-east-1"))
     eventually(lambda: tries == ["new", "new"])

@@ -8,12 +8,15 @@ import signal
 import stat
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
 
 from local.processes import started_at
-from tests.account.support import ROOT, LocalAccount, eventually, exports, local
+from local.state import State
+from tests.account.support import PATIENCE, ROOT, LocalAccount, eventually, exports, local
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -62,6 +65,26 @@ def test_it_comes_up_says_so_and_goes_down(state: Path) -> None:
     assert not (state / "account.json").exists()
 
 
+def test_who_looks_whether_it_is_up_does_not_keep_it_from_coming_up(tmp_path: Path) -> None:
+    seen = threading.Event()
+
+    def look() -> None:
+        while not seen.is_set():
+            State(tmp_path).taken()
+
+    with ThreadPoolExecutor(1) as threads:
+        looking = threads.submit(look)
+        try:
+            for _ in range(200):
+                state = State(tmp_path)
+                assert state.take()
+                assert State(tmp_path).taken()
+                state._lock.close()  # type: ignore[union-attr]  # as the end of its process does
+        finally:
+            seen.set()
+        looking.result()
+
+
 def test_without_it_commands_say_what_to_do(state: Path) -> None:
     for command in (["env"], ["run", "true"], ["tick"], ["fault"]):
         answer = local(state, *command)
@@ -107,6 +130,7 @@ def test_killed_hard_it_takes_its_functions_along_and_comes_up_again(
         FunctionName="f",
         Runtime="python3.13",
         Role=role,
+        Timeout=60,
         Handler="app.handler",
         Code={"ZipFile": zipped.read_bytes()},
     )
@@ -133,7 +157,7 @@ def test_in_the_foreground_a_signal_ends_it_in_good_order(state: Path, number: i
     ) as process:
         eventually((state / "account.json").exists)
         process.send_signal(number)
-        output, _ = process.communicate(timeout=20)
+        output, _ = process.communicate(timeout=PATIENCE)
     assert process.returncode == 0
     assert output.endswith("Ending the local account\n")
     assert not (state / "account.json").exists()

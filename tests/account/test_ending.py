@@ -11,20 +11,24 @@ from tests.account.support import LocalAccount, Machines, code, eventually
 pytestmark = pytest.mark.account
 
 
-def test_a_machine_is_pending_before_it_runs(machines: Machines) -> None:
+def test_a_machine_is_pending_before_it_runs(account: LocalAccount, machines: Machines) -> None:
     """EC2 User Guide, "Amazon EC2 instance state changes"."""
+    account.press("options", {"pending_seconds": 3600})
     started = machines.launch()[0]
     assert started["State"]["Name"] == "pending"
+    account.press("power", {"instance_id": started["InstanceId"], "event": "running"})
     machines.becomes(started["InstanceId"], "running")
 
 
-def test_ending_takes_time_and_says_who_asked(machines: Machines) -> None:
+def test_ending_takes_time_and_says_who_asked(account: LocalAccount, machines: Machines) -> None:
     """TerminateInstances; StateReason in the API reference: Client.UserInitiatedShutdown."""
+    account.press("options", {"shutting_down_seconds": 3600})
     instance = machines.id()
     machines.becomes(instance, "running")
     change = machines.ec2.terminate_instances(InstanceIds=[instance])["TerminatingInstances"][0]
     assert change["PreviousState"]["Name"] == "running"
     assert change["CurrentState"]["Name"] == "shutting-down"
+    account.press("power", {"instance_id": instance, "event": "powered_off"})
     ended = machines.becomes(instance, "terminated")
     assert ended["StateReason"]["Code"] == "Client.UserInitiatedShutdown"
 
@@ -135,6 +139,9 @@ def test_a_new_machine_may_not_be_found_for_a_moment(
 ) -> None:
     """EC2 API reference, "Eventual consistency"."""
     account.press("options", {"invisible_seconds": 0.5})
+    seen = machines.id()
+    eventually(machines.all)
+    account.press("options", {"invisible_seconds": 3600})
     instance = machines.id()
     calls: list[Any] = [
         machines.ec2.describe_instances,
@@ -145,8 +152,9 @@ def test_a_new_machine_may_not_be_found_for_a_moment(
     tags = [{"Key": "k", "Value": "v"}]
     late = code(lambda: machines.ec2.create_tags(Resources=[instance], Tags=tags))
     assert late == "InvalidInstanceID.NotFound"
-    assert machines.all() == []
-    eventually(machines.all)
+    assert [each["InstanceId"] for each in machines.all()] == [seen]
+    account.press("options", {"invisible_seconds": 0})
+    assert {each["InstanceId"] for each in machines.all()} == {seen, instance}
 
 
 def test_pages_count_instances(machines: Machines) -> None:

@@ -6,20 +6,24 @@ import json
 import os
 import shutil
 import signal
+import uuid
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 
+from local.processes import started_at
 from tests.account.support import IMAGE, LocalAccount, code, deploy, eventually
 
 pytestmark = pytest.mark.account
 
-PROBE = "sample-dev-probe"
+# The first has two minutes for an event, so that nothing but its death ends it early.
+PROBE, BRIEF = "sample-dev-probe", "sample-dev-brief"
 
 
-def invoke(account: LocalAccount, **event: Any) -> tuple[Any, str | None]:
-    answer = account.client("lambda").invoke(FunctionName=PROBE, Payload=json.dumps(event).encode())
+def invoke(account: LocalAccount, function: str = PROBE, **event: Any) -> tuple[Any, str | None]:
+    payload = json.dumps(event).encode()
+    answer = account.client("lambda").invoke(FunctionName=function, Payload=payload)
     return json.load(answer["Payload"]), answer.get("FunctionError")
 
 
@@ -34,7 +38,7 @@ def test_a_function_runs_warm_and_knows_itself(sample: LocalAccount) -> None:
     assert error is None
     assert first["pid"] == second["pid"]
     assert first["arn"] == f"arn:aws:lambda:us-east-1:123456789012:function:{PROBE}"
-    assert 0 < first["left"] <= 3000
+    assert 0 < first["left"] <= 120_000
 
 
 def test_a_function_is_its_role(sample: LocalAccount) -> None:
@@ -59,21 +63,23 @@ def test_errors_exits_and_slowness_are_told_apart_and_survived(sample: LocalAcco
     assert (answer["errorType"], answer["errorMessage"], error) == ("ValueError", "no", "Unhandled")
     answer, error = invoke(sample, kind="exit")
     assert (answer["errorType"], error) == ("Runtime.ExitError", "Unhandled")
-    answer, error = invoke(sample, kind="sleep", seconds=60)
-    assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
     assert invoke(sample)[1] is None
+    answer, error = invoke(sample, BRIEF, seconds=60)
+    assert (answer["errorType"], error) == ("Sandbox.Timedout", "Unhandled")
+    eventually(lambda: invoke(sample, BRIEF)[1] is None)  # it has a second, and may be slow
 
 
 def test_a_killed_environment_is_replaced(sample: LocalAccount) -> None:
     pid = invoke(sample)[0]["pid"]
     os.kill(pid, signal.SIGKILL)
+    eventually(lambda: started_at(pid) is None)  # the kernel takes a moment
     assert invoke(sample)[0]["pid"] != pid
 
 
 def test_an_invocation_whose_process_is_killed_fails(sample: LocalAccount) -> None:
     with ThreadPoolExecutor() as threads:
         pid = invoke(sample)[0]["pid"]  # the last environment that was used is used again
-        slow = threads.submit(invoke, sample, kind="sleep", seconds=60, note="asleep")
+        slow = threads.submit(invoke, sample, kind="sleep", seconds=110, note="asleep")
         eventually(lambda: notes(sample, "asleep"))
         os.kill(pid, signal.SIGKILL)
         assert slow.result()[0]["errorType"] == "Runtime.ExitError"
@@ -81,17 +87,18 @@ def test_an_invocation_whose_process_is_killed_fails(sample: LocalAccount) -> No
 
 
 def two_at_once(account: LocalAccount) -> set[int]:
-    """The processes of two invocations that really were under way at the same time."""
+    """The processes of two invocations that were under way at the same time: they waited for it."""
+    where = f"meeting/{uuid.uuid4()}"
     with ThreadPoolExecutor(2) as threads:
-        futures = [threads.submit(invoke, account, kind="sleep", seconds=1) for _ in range(2)]
-        return {future.result()[0]["pid"] for future in futures}
+        calls = [threads.submit(invoke, account, kind="meet", where=where) for _ in range(2)]
+        return {call.result()[0]["pid"] for call in calls}
 
 
 @pytest.mark.parametrize("after", [False, True], ids=["before", "after"])
 def test_a_function_can_be_killed_at_a_call(sample: LocalAccount, *, after: bool) -> None:
     note = f"killed {after}"
     fault = {"kill": True, "service": "s3", "action": "PutObject", "function": PROBE}
-    both = eventually(lambda: len(pids := two_at_once(sample)) == 2 and pids)
+    both = two_at_once(sample)
     sample.press("faults", {**fault, "after": after, "times": 1})
     try:
         sample.client("s3").put_object(Bucket="sample-notes", Key="not a function's", Body=b"")
@@ -107,7 +114,7 @@ def test_a_function_can_be_killed_at_a_call(sample: LocalAccount, *, after: bool
 
 def test_invocations_at_once_have_environments_of_their_own(sample: LocalAccount) -> None:
     """Lambda Developer Guide, "Understanding Lambda function scaling"."""
-    eventually(lambda: len(two_at_once(sample)) == 2)
+    assert len(two_at_once(sample)) == 2
 
 
 def test_a_reserved_concurrency_is_a_limit(sample: LocalAccount) -> None:

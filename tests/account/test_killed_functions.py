@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 pytestmark = pytest.mark.account
 
 LIVING = (AnnexState.LAUNCHING, AnnexState.ACTIVE)
-UNSEEN = 3  # seconds: longer than the client's repeat takes
+UNSEEN = 60  # seconds: longer than the client's repeat takes
 POINTS: Counter[str] = Counter()
 
 
@@ -32,7 +32,7 @@ POINTS: Counter[str] = Counter()
 def plane(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ControlPlane]:
     for account in running_account(tmp_path_factory.mktemp("killed")):
         times = {"pending_seconds": 0.05, "shutting_down_seconds": 0.05}
-        account.press("options", {**times, "terminated_visible_seconds": 20})
+        account.press("options", {**times, "terminated_visible_seconds": 120})
         plane = ControlPlane(account)
         plane.two_sweeps()
         yield plane
@@ -79,6 +79,12 @@ def grow_body(plane: ControlPlane, name: str) -> dict[str, Any]:
     return {**started(plane, name), **changes}
 
 
+def two_zones_body(plane: ControlPlane, name: str) -> dict[str, Any]:
+    """The first zone has one machine: a fleet is asked for the other, in all other zones."""
+    plane.account.press("options", {"capacity": {"us-east-1a/*": 1}})
+    return start_body(plane, name)
+
+
 def post(plane: ControlPlane, name: str, body: Any) -> tuple[int, Any]:
     return plane.start(body)
 
@@ -116,6 +122,12 @@ def ended(plane: ControlPlane, name: str) -> None:
     plane.settle()
 
 
+def fleet_ended(plane: ControlPlane, name: str) -> None:
+    """The same, and a machine came by a fleet."""
+    plane.account.press("options", {"capacity": {"us-east-1a/*": 1}})
+    ended(plane, name)
+
+
 def sweep(plane: ControlPlane, name: str, _: Any) -> Any:
     return plane.sweep()
 
@@ -137,12 +149,14 @@ def hear(plane: ControlPlane, name: str, instance_id: Any) -> Any:
 
 SCENARIOS = (
     Scenario("start", API, start_body, post, (0, 2), 8, (False, True)),
+    Scenario("start over two zones", API, two_zones_body, post, (0, 2), 14, (False, True)),
     Scenario("grow", API, grow_body, post, (2, 4), 12),
     Scenario("renew", API, renewal_body, patch, (2, 2), 5, (True,)),
     Scenario("stop", API, started, delete, (2, 0), 3),
     Scenario("sweep over a start that was cut off", SWEEP, cut_off, sweep, (2, 2), 4),
     Scenario("sweep over an ended lease", SWEEP, over, sweep, (0, 0), 4),
     Scenario("sweep over ended machines", SWEEP, ended, sweep, (0, 0), 4),
+    Scenario("sweep over a fleet's ended machines", SWEEP, fleet_ended, sweep, (0, 0), 8),
     Scenario("event of the last machine", INTERRUPTION, last_machine_off, hear, (0, 0), 4),
 )
 
@@ -151,6 +165,7 @@ SCENARIOS = (
 def test_a_function_killed_anywhere_is_repaired_by_two_sweeps(
     scenario: Scenario, plane: ControlPlane
 ) -> None:
+    plane.account.press("options", {"capacity": {}})
     whole = plane.new_name()
     given = scenario.before(plane, whole)
     places = plane.places(scenario.function, lambda: scenario.act(plane, whole, given))
@@ -171,14 +186,14 @@ def _killed_at(scenario: Scenario, plane: ControlPlane, place: Place, *, repeat:
     name = plane.new_name()
     given = scenario.before(plane, name)
     # EC2 may not show yet what it has just started, when the client asks again.
-    unseen = repeat and place.call == "ec2:RunInstances" and place.after
+    unseen = repeat and place.call in ("ec2:RunInstances", "ec2:CreateFleet") and place.after
     plane.account.press("options", {"invisible_seconds": UNSEEN if unseen else 0})
     answer = plane.killed(scenario.function, place, lambda: scenario.act(plane, name, given))
     assert answer is None or answer[0] == 502, "a killed function has answered"
     first = _first_answer(scenario, plane, name, given) if repeat else None
     plane.account.press("options", {"invisible_seconds": 0})
     if unseen:
-        eventually(lambda: plane.machines(plane.annex(name)))
+        assert plane.machines(plane.annex(name))
     called = _has_called(plane, name)
     plane.age(name, 120)
     plane.two_sweeps()
@@ -250,4 +265,11 @@ def check(plane: ControlPlane, name: str) -> list[str]:
     else:
         assert annex.state is AnnexState.TERMINATED
         assert (running, configuration) == ([], None)
+        assert _templates(plane, annex.annex_id) == []
     return sorted(one.instance_id for one in running)
+
+
+def _templates(plane: ControlPlane, annex_id: str) -> list[Any]:
+    filters = [{"Name": "tag:htcondor:AnnexId", "Values": [annex_id]}]
+    found = plane.account.client("ec2").describe_launch_templates(Filters=filters)
+    return list(found["LaunchTemplates"])

@@ -62,11 +62,16 @@ def test_a_machine_that_ends_before_is_not_reclaimed(
     account: LocalAccount, machines: Machines
 ) -> None:
     """StateReason keeps who ended it first."""
-    instance = machines.id(**SPOT)
-    account.press("interrupt", {"instance_id": instance, "in": 0.4})
-    machines.ec2.terminate_instances(InstanceIds=[instance])
+
+    def ended_in_time() -> str | None:
+        found = machines.id(**SPOT)
+        account.press("interrupt", {"instance_id": found, "in": 1})
+        change = machines.ec2.terminate_instances(InstanceIds=[found])["TerminatingInstances"][0]
+        return found if change["PreviousState"]["Name"] in ("pending", "running") else None
+
+    instance = eventually(ended_in_time)
     later = machines.id(**SPOT)
-    account.press("interrupt", {"instance_id": later, "in": 0.4})
+    account.press("interrupt", {"instance_id": later, "in": 1})
     machines.becomes(later, "terminated")
     ended = machines.becomes(instance, "terminated")
     assert ended["StateReason"]["Code"] == "Client.UserInitiatedShutdown"

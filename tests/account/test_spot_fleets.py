@@ -187,10 +187,19 @@ def test_a_cancelled_request_starts_nothing_more(
 
 def test_an_expired_request_ends_as_it_says(spot: SpotFleets, machines: Machines) -> None:
     """SpotFleetRequestConfigData: ValidUntil and TerminateInstancesWithExpiration."""
-    soon = datetime.now(UTC) + timedelta(seconds=2)
-    fleet = spot.request(specification(), ValidUntil=soon, TerminateInstancesWithExpiration=True)
-    spot.becomes(fleet, "fulfilled")
-    (instance,) = (each["InstanceId"] for each in spot.instances(fleet))
+
+    def begun_in_time() -> str | None:
+        soon = datetime.now(UTC) + timedelta(seconds=2)
+        ending = {"ValidUntil": soon, "TerminateInstancesWithExpiration": True}
+        try:
+            made = spot.request(specification(), **ending)
+        except machines.ec2.exceptions.ClientError:
+            return None  # it was too late already
+        eventually(lambda: ("fleetRequestChange", "expired") in spot.told(made))
+        return made if ("instanceChange", "launched") in spot.told(made) else None
+
+    fleet = eventually(begun_in_time)
+    (instance,) = (each["InstanceId"] for each in machines.all())
     machines.becomes(instance, "terminated")
     assert spot.show(fleet)["SpotFleetRequestState"] == "cancelled"
     past = datetime.now(UTC) - timedelta(minutes=1)

@@ -131,7 +131,8 @@ class FakePlane:
             annex["requested"] += asked
             annex["started"] += started
         answer = {"annex": annex, "asked": asked, "started": started}
-        answer.update(pending=self.pending, notes=[*self.notes])
+        seconds = (900 if "spot_fleet_config" in body else 300) if self.pending else 0
+        answer.update(pending=self.pending, pending_seconds=seconds, notes=[*self.notes])
         if not body.get("dry_run"):
             self.seen_requests[body["request_id"]] = (grow, answer)
         return 201, answer

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from annex_client.exits import Exit
-from plane import error
+from plane import error, instance
 from world import slot
 
 if TYPE_CHECKING:
@@ -119,6 +119,25 @@ def test_waiting_for_the_end_ends_when_nothing_runs(world: World, plane: FakePla
     assert done.status == Exit.DONE
     assert "demo is ending: 1 machine will be gone soon." in done.out
     assert done.out.endswith("demo has ended.\n")
+
+
+def test_an_annex_without_machines_ends_in_words_that_fit(world: World, plane: FakePlane) -> None:
+    """Its machines have ended, and its requests, configuration and templates go within minutes."""
+    shown = plane.add("demo", 0, instances=[instance("i-1", "terminated")])
+    plane.next_answers = [None, (200, {**shown, "state": "terminating"})]
+
+    def end() -> None:
+        plane.annexes["demo"]["state"] = "terminated"
+
+    world.clock.while_asleep = end
+    done = world.annex_client("stop", "demo", "--wait", typed="yes\n")
+    assert done.status == Exit.DONE
+    assert done.out == (
+        "Will end demo, which has no machines now, and start none for it any more.\n"
+        "Is that OK?  (Type 'yes' or 'no'): demo is ending; no machine is left.\n"
+        "Waiting for what is left beside machines to be removed\n"
+        "demo has ended.\n"
+    )
 
 
 def test_ctrl_c_while_waiting_for_the_end_says_that_it_goes_on(

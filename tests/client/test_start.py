@@ -73,7 +73,7 @@ def test_the_request_says_who_and_where(world: World, plane: FakePlane) -> None:
 def test_what_ec2_s_warning_means_is_said_at_the_start_alone(
     world: World, plane: FakePlane
 ) -> None:
-    words = ("start", "demo", "--on-rebalance", "retire")
+    words = ("start", "demo", "--spot", "--on-rebalance", "retire")
     assert world.annex_client(*words, "--yes").status == Exit.DONE
     assert world.annex_client("start", "plain", "--yes").status == Exit.DONE
     assert [call.body.get("on_rebalance") for call in plane.sent("POST")] == ["retire", None]

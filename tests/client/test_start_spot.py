@@ -55,6 +55,15 @@ def body(plane: FakePlane) -> dict[str, Any]:
             {"count": 1, "requirements": {"memory_mib_min": 512, "memory_mib_max": 1536}},
         ),
         (
+            "--spot --instance-type m7i.large,m7a.large,m7i.large --max-price .05",
+            {
+                "count": 1,
+                "market": "spot",
+                "instance_types": ["m7i.large", "m7a.large"],
+                "max_price": "0.05",
+            },
+        ),
+        (
             "--spot --max-price 0.05 --fallback on-demand",
             {
                 "count": 1,
@@ -137,8 +146,19 @@ def test_a_no_names_the_instance_type_only_where_it_was_a_default(world: World) 
         ("--cpus 1.5..2", "--cpus takes whole numbers"),
         ("--cpus ..4", "4 or 4.. or 4..8"),
         ("--cpus many", "4 or 4.. or 4..8"),
-        ("--memory 8...16", "4 or 4.. or 4..8"),
-        ("--memory 40000", "--memory takes 1 to 32768"),
+        ("--memory 8...16", "takes GiB, a number or a range, 8 or 8.. or 8..32"),
+        ("--memory 16GB", "takes GiB, a number or a range"),
+        ("--memory 40000", "--memory takes 0.001 to 32768 GiB"),
+        ("--memory 0..4", "--memory takes 0.001 to 32768 GiB"),
+        ("--memory 0.0001", "--memory takes 0.001 to 32768 GiB"),
+        ("--spot --max-price 100000", "below 10000"),
+        ("--spot --max-price 0,05", "digits and a dot alone"),
+        ("--spot=yes", "--spot: takes no value, but was given 'yes'"),
+        ("--spot --legacy --ami-id ami-01234567", "--spot: machines of a --legacy image are"),
+        ("--slots 2 --legacy", "--slots: machines of a --legacy image are on-demand machines"),
+        ("--slots 2 --spot-fleet-config-file=", "without a name cannot be read"),
+        ("--config-dir=", "without a name cannot be read"),
+        ("--user-data-file=", "without a name cannot be read"),
     ],
 )
 def test_what_makes_no_sense_is_refused_before_anybody_is_asked(
@@ -176,7 +196,7 @@ def test_a_fleet_that_goes_on_is_said_to_in_slots(world: World, plane: FakePlane
     done = world.annex_client("start", "demo", "--yes", "--spot", "--slots", "5")
     assert done.status == Exit.DONE
     assert "Annex accepted.  2 of 5 slots are started; AWS is asked again each minute" in done.out
-    assert "for five minutes at most" in done.out
+    assert "for 5 minutes at most" in done.out
 
 
 def test_growing_by_slots_asks_in_slots(world: World, plane: FakePlane) -> None:
@@ -188,6 +208,12 @@ def test_growing_by_slots_asks_in_slots(world: World, plane: FakePlane) -> None:
     )
     assert done.status == Exit.DONE
     assert plane.sent("POST")[0].body["grow"] is True
+
+
+def test_growing_what_is_not_there_says_how_it_is_started(world: World) -> None:
+    done = world.annex_client("add", "demo", "--spot", "--slots", "5", "--yes")
+    assert done.status == Exit.NOT_FOUND
+    assert "'annex-client start demo', without --grow, starts one." in done.err
 
 
 def test_a_dry_run_counts_in_slots(world: World) -> None:
@@ -239,3 +265,74 @@ def test_waiting_gives_up_when_nothing_more_can_come(world: World, plane: FakePl
     assert "1 of 2 slots of demo is in the pool." in done.out
     assert done.status == Exit.PARTLY
     assert 300 <= world.clock.slept < 320
+
+
+def everybody_joins(world: World, plane: FakePlane) -> None:
+    def join() -> None:
+        instances = plane.annexes["demo"]["instances"]
+        world.pool.machines = [slot(one["instance_id"]) for one in instances]
+
+    world.clock.while_asleep = join
+
+
+def test_waiting_for_slots_beside_machines_counts_machines(world: World, plane: FakePlane) -> None:
+    plane.add("demo", machines=2)
+    everybody_joins(world, plane)
+    done = world.annex_client("add", "demo", "--slots", "6", "--yes", "--wait", "--json")
+    assert done.status == Exit.DONE
+    assert "Waiting: 0 of 5 machines in the pool (5 booting)" in done.err
+    assert "5 of 5 machines of demo are in the pool." in done.err
+    assert (done.json()["joined"], done.json()["unit"]) == (5, "slot")
+
+
+def test_waiting_for_machines_beside_slots_counts_machines(world: World, plane: FakePlane) -> None:
+    plane.add("demo", machines=0)
+    plane._launch(plane.annexes["demo"], {"slots": 6}, 6)
+    everybody_joins(world, plane)
+    done = world.annex_client("add", "demo", "--count", "2", "--yes", "--wait")
+    assert done.status == Exit.DONE
+    assert "5 of 5 machines of demo are in the pool." in done.out
+
+
+def test_waiting_in_a_mixed_annex_goes_on_while_slots_may_come(
+    world: World, plane: FakePlane
+) -> None:
+    plane.add("demo", machines=2)
+    plane.pending, plane.capacity = True, 2
+
+    def come() -> None:
+        annex = plane.annexes["demo"]
+        if world.clock.slept > 200 and len(annex["instances"]) == 3:
+            plane._launch(annex, {"slots": 4}, 4)
+        world.pool.machines = [slot(one["instance_id"]) for one in annex["instances"]]
+
+    world.clock.while_asleep = come
+    done = world.annex_client("add", "demo", "--slots", "6", "--yes", "--wait")
+    assert "Waiting: 3 of 3 machines in the pool (active)" in done.out
+    assert "5 of 5 machines of demo are in the pool." in done.out
+    assert done.status == Exit.DONE
+
+
+def test_repeated_grow_waits_for_what_there_is_and_no_more(world: World, plane: FakePlane) -> None:
+    """Its first answer was lost: the machines that are found alive are its own already."""
+    plane.add("demo", machines=1)
+    plane.next_answers = [None, "drop", *["drop"] * 4]
+    words = ("start", "demo", "--grow", "--count", "2", "--wait")
+    assert world.annex_client(*words, typed="yes\n").status == Exit.AWS_TROUBLE
+    everybody_joins(world, plane)
+    done = world.annex_client(*words, typed="yes\n")
+    assert "3 of 3 machines of demo are in the pool." in done.out
+    assert done.status == Exit.DONE
+
+
+def test_how_long_aws_goes_on_is_the_control_planes_word(world: World, plane: FakePlane) -> None:
+    """A request behind a Spot Fleet waits for that one first."""
+    live = plane.add("demo", machines=1)
+    queued = {"annex": live, "asked": 2, "started": 0, "pending": True, "pending_seconds": 1190}
+    plane.next_answers = [None, (202, {**queued, "notes": ["Annex demo has an earlier request."]})]
+    done = world.annex_client("add", "demo", "--count", "2", "--yes")
+    assert (
+        "0 of 2 machines are started; AWS is asked again each minute, for 20 minutes at most."
+        in done.out
+    )
+    assert "Annex demo has an earlier request." in done.out

@@ -61,7 +61,7 @@ def test_a_request_that_aws_still_works_on_says_for_how_long(
     done = tutorial(world, file)
     assert done.status == Exit.DONE
     assert done.out == QUESTION + STARTED + (
-        "0 of 5 slots are there so far; AWS goes on for fifteen minutes at most."
+        "0 of 5 slots are there so far; AWS goes on for 15 minutes at most."
         "  See 'annex-client status SpotAnnexalice'.\n"
     )
 

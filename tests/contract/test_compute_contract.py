@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -18,6 +17,7 @@ from chalicelib.ids import AnnexId, InstanceId
 from chalicelib.launch import Attempt, LaunchSpec, Place, Refusal, RefusalKind
 from chalicelib.model import Instance, InstanceState
 from chalicelib.tags import annex_tags
+from tests.account.support import eventually
 from tests.fakes.compute import FakeCompute
 
 if TYPE_CHECKING:
@@ -126,10 +126,7 @@ def test_ended_machine_is_shown_as_ended(bench: Bench, clock: FakeClock) -> None
     assert bench.compute.terminate([instance_id]) == {}
     assert not bench.one(instance_id).state.is_endable
     clock.tick(60)
-    patience = time.monotonic() + 30
-    while bench.one(instance_id).state is not InstanceState.TERMINATED:
-        assert time.monotonic() < patience
-        time.sleep(0.1)
+    eventually(lambda: bench.one(instance_id).state is InstanceState.TERMINATED)
 
 
 def test_same_call_twice_starts_nothing_more(bench: Bench) -> None:

@@ -181,6 +181,29 @@ def test_the_same_launch_goes_on_demand_with_its_next_attempt(bench: Bench) -> N
     assert lifecycle == "on-demand"
 
 
+def test_other_places_of_a_launch_on_demand_are_one_fleet(bench: Bench) -> None:
+    """The order of places is that of the request, whatever they cost."""
+    places = (bench.places[2], *bench.places[:2])  # a larger type first
+    spec = bench.spec(road=Road.RUN_INSTANCES, market=Market.ON_DEMAND, places=places)
+    attempt = bench.attempt(market=Market.ON_DEMAND)
+    outcome = bench.launched(spec, attempt)
+    assert dict(bench.launched(spec, attempt).machines) == dict(outcome.machines)
+    found = bench.compute.instances(AnnexId("annex-1"))
+    assert {one.instance_id for one in found} == {one for one, _ in outcome.machines}
+    assert {(one.instance_type, one.zone, one.lifecycle) for one in found} == {
+        (places[0].instance_type, places[0].zone, "on-demand")
+    }
+    assert {one.client_token for one in found} == {attempt.client_token}
+    assert outcome.fleet_id.startswith("fleet-")
+
+
+def test_one_type_twice_in_a_zone_is_no_fleet(bench: Bench) -> None:
+    spec = bench.spec(places=(bench.places[0], bench.places[0]))
+    outcome = bench.compute.launch(spec, bench.attempt())
+    assert isinstance(outcome, Refusal)
+    assert (outcome.kind, outcome.code) == (RefusalKind.FATAL, "InvalidFleetConfig")
+
+
 def test_rehearsal_starts_nothing(bench: Bench) -> None:
     assert bench.compute.rehearse(bench.spec(), bench.attempt()) is None
     assert bench.compute.instances() == []

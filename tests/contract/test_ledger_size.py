@@ -1,4 +1,4 @@
-"""DynamoDB takes 400 KB an item: what admission allows fits, and is read back whole."""
+"""DynamoDB takes 400 KB an item: what `record_room` allows fits, and is read back whole."""
 
 from __future__ import annotations
 
@@ -9,12 +9,18 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chalicelib.admission import ANSWERS_PER_RECORD, LAUNCHES_PER_RECORD, MACHINES_PER_RECORD
 from chalicelib.dynamodb_ledger import DynamoDBLedger
 from chalicelib.errors import Unreadable
 from chalicelib.ids import AnnexId, AnnexName, CallerId, InstanceId, RequestId
 from chalicelib.launch import Attempt, Launch, LaunchSpec, Place, Refusal, RefusalKind, SpotFleet
 from chalicelib.model import Annex, Notice, NoticeKind, RequestRecord
+from chalicelib.record_room import (
+    ANSWERS_PER_RECORD,
+    LAUNCHES_PER_RECORD,
+    MACHINES_PER_RECORD,
+    OPEN_BYTES,
+    packed_bytes,
+)
 from chalicelib.transitions import with_notice
 
 if TYPE_CHECKING:
@@ -24,6 +30,7 @@ NOW = datetime(2026, 11, 24, 12, tzinfo=UTC)
 ANNEX_ID = AnnexId("annex-0123456789abcdef")
 ITEM_BYTES = 400 * 1024  # DynamoDB Developer Guide, 'Service, account, and table quotas'
 PLACES_PER_LAUNCH = 400  # wire.StartRequest: 20 types, 20 subnets
+REST_BYTES = 37_500  # packed: the most that a launch has beside a Spot Fleet, and some more
 SAID = (
     "We currently do not have sufficient {} capacity in the Availability Zone you requested ({}). "
     "Our system will be working on provisioning additional capacity. You can currently get {} "
@@ -59,8 +66,9 @@ def started(launch: int, number: int, place: Place, machines: int) -> Attempt:
     )
 
 
-def spec(*, whole: bool) -> LaunchSpec:
-    """Of a closed launch, or of one that goes on: with all that a user may put into it."""
+def spec(size: int = 0) -> LaunchSpec:
+    """Of a closed launch, or of one that goes on and has so many bytes, packed."""
+    whole = size > 0
     tags = tuple((secrets.token_hex(64), secrets.token_hex(128)) for _ in range(44))
     return LaunchSpec(
         image_id="ami-0123456789abcdef0",
@@ -72,12 +80,12 @@ def spec(*, whole: bool) -> LaunchSpec:
         key_name="k" * 255,
         tags=tags if whole else (),
         user_data=secrets.token_bytes(16 * 1024) if whole else b"",
-        spot_fleet=SpotFleet((secrets.token_urlsafe(135_000),), "{}") if whole else None,
+        spot_fleet=SpotFleet((secrets.token_urlsafe(size - REST_BYTES),), "{}") if whole else None,
     )
 
 
-def annex(machines: int, launches: int = 1, attempts: int = 0) -> Annex:
-    """An annex with a long life: all machines have ended, and the last launch goes on."""
+def annex(machines: int, launches: int = 1, attempts: int = 0, going_on: int = 1) -> Annex:
+    """An annex with a long life: all machines have ended, and the last launches go on."""
     all_places = places(PLACES_PER_LAUNCH)
     made = []
     for number in range(launches):
@@ -87,6 +95,7 @@ def annex(machines: int, launches: int = 1, attempts: int = 0) -> Annex:
         ]
         tried.append(started(number, len(tried), all_places[0], machines // launches))
         last = number == launches - 1
+        goes_on = number >= launches - going_on
         if last and launches > 1:
             tried += [refused(number, one, place) for one, place in enumerate(all_places)]
         made.append(
@@ -95,9 +104,9 @@ def annex(machines: int, launches: int = 1, attempts: int = 0) -> Annex:
                 number=number,
                 asked=machines // launches,
                 opened_at=NOW + timedelta(minutes=number),
-                spec=spec(whole=last and launches > 1),
+                spec=spec(OPEN_BYTES // going_on if goes_on and launches > 1 else 0),
                 attempts=tuple(tried),
-                closed="" if last else "not to be had: 79 of 80 started",
+                closed="" if goes_on else "not to be had: 79 of 80 started",
             )
         )
     whole = Annex(
@@ -135,10 +144,13 @@ def kept(ledger: DynamoDBLedger, one: Annex) -> Annex:
     return ledger.create(one, record, 0)
 
 
-def test_largest_record_that_admission_allows_fits_into_an_item(
-    account: Account, ledger: DynamoDBLedger
+@pytest.mark.parametrize("going_on", [1, 4])
+def test_largest_record_that_is_allowed_fits_into_an_item(
+    account: Account, ledger: DynamoDBLedger, going_on: int
 ) -> None:
-    largest = annex(MACHINES_PER_RECORD, LAUNCHES_PER_RECORD, ANSWERS_PER_RECORD)
+    largest = annex(MACHINES_PER_RECORD, LAUNCHES_PER_RECORD, ANSWERS_PER_RECORD, going_on)
+    open_bytes = sum(packed_bytes(one) for one in largest.launches if not one.closed)
+    assert OPEN_BYTES * 0.94 < open_bytes <= OPEN_BYTES
     for one in largest.started[::10]:
         gone_at = NOW + timedelta(seconds=secrets.randbelow(7 * 86400))
         largest = with_notice(largest, Notice(one, NoticeKind.RECLAIM, gone_at))

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -13,6 +12,7 @@ from chalicelib.ec2_leftovers import EC2Leftovers
 from chalicelib.errors import Forbidden
 from chalicelib.model import Leftover, LeftoverKind
 from chalicelib.tags import annex_tags
+from tests.account.support import eventually
 from tests.contract.test_leftovers_contract import POLICY
 
 if TYPE_CHECKING:
@@ -86,13 +86,12 @@ class Requests:
         if kind is LeftoverKind.SPOT_REQUEST:
             shown = self.ec2.describe_spot_instance_requests(SpotInstanceRequestIds=[request_id])
             return [one["InstanceId"] for one in shown["SpotInstanceRequests"]]
-        until = time.monotonic() + 20
-        while time.monotonic() < until:
+
+        def started() -> list[str]:
             shown = self.ec2.describe_spot_fleet_instances(SpotFleetRequestId=request_id)
-            if shown["ActiveInstances"]:
-                return [one["InstanceId"] for one in shown["ActiveInstances"]]
-            time.sleep(0.05)
-        raise AssertionError("no machine came")
+            return [one["InstanceId"] for one in shown["ActiveInstances"]]
+
+        return list(eventually(started))
 
     def states(self, ids: list[str]) -> set[str]:
         found = self.ec2.describe_instances(InstanceIds=ids)["Reservations"]

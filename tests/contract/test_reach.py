@@ -24,13 +24,19 @@ def test_open_port_is_no_note(door: socket.socket) -> None:
     assert list(TcpReach().check([f"127.0.0.1:{port}"]).result()) == []
 
 
-def test_closed_port_is_named_with_what_to_do(door: socket.socket) -> None:
-    port = door.getsockname()[1]
-    door.close()
-    (note,) = TcpReach().check([f"127.0.0.1:{port}"] * 2).result()
-    assert f"127.0.0.1 port {port} cannot be reached" in note
+@pytest.fixture
+def closed() -> Iterator[int]:
+    """A port on which nobody listens, and which nobody else gets meanwhile."""
+    with socket.socket() as kept:
+        kept.bind(("127.0.0.1", 0))
+        yield kept.getsockname()[1]
+
+
+def test_closed_port_is_named_with_what_to_do(closed: int) -> None:
+    (note,) = TcpReach().check([f"127.0.0.1:{closed}"] * 2).result()
+    assert f"127.0.0.1 port {closed} cannot be reached" in note
     assert "(it refuses the connection)" in note
-    assert f"open TCP {port}" in note
+    assert f"open TCP {closed}" in note
 
 
 def test_a_note_is_words_for_people() -> None:

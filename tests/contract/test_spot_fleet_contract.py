@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import base64
 import json
-import time
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -19,11 +18,12 @@ from chalicelib.launch import Attempt, Launched, LaunchSpec, Market, Refusal, Re
 from chalicelib.spot_fleet_config import spot_fleet
 from chalicelib.spot_fleet_template import Terms
 from chalicelib.tags import annex_tags
+from tests.account.support import eventually
 from tests.fakes import spot_fleets as fleets
 from tests.fakes.spot_fleets import VALID, spec, specs
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Mapping
 
     from chalicelib.model import Instance
     from tests.account.support import LocalAccount
@@ -95,7 +95,11 @@ class Bench:
         return outcome.fleet_id
 
     def machines(self, count: int, annex_id: str = "annex-1") -> list[Instance]:
-        return waited(lambda: self.compute.instances(AnnexId(annex_id)), lambda f: len(f) == count)
+        def all_of_them() -> list[Instance]:
+            found = self.compute.instances(AnnexId(annex_id))
+            return found if len(found) == count else []
+
+        return list(eventually(all_of_them))
 
     def state(self, fleet_id: str) -> str:
         found = self.ec2.describe_spot_fleet_requests(SpotFleetRequestIds=[fleet_id])
@@ -107,14 +111,6 @@ class Bench:
 
 def now() -> datetime:
     return datetime.now(UTC).replace(microsecond=0)
-
-
-def waited(look: Callable[[], Any], good: Callable[[Any], bool]) -> Any:
-    patience = time.monotonic() + 30
-    while not good(found := look()):
-        assert time.monotonic() < patience, found
-        time.sleep(0.2)
-    return found
 
 
 def fleet_role(account: Account, name: str, service: str = "spotfleet.amazonaws.com") -> str:
@@ -290,7 +286,7 @@ def test_what_ec2_did_not_start_is_told_when_the_request_is_cancelled(bench: Ben
         )
         return [one["EventInformation"]["EventSubType"] for one in told["HistoryRecords"]]
 
-    waited(history, lambda told: "launchSpecUnusable" in told)
+    eventually(lambda: "launchSpecUnusable" in history())
     found = bench.compute.cancel_requests(AnnexId("annex-1"), [fleet_id], terminate=False)
     (said,) = found[bench.attempt().client_token]
     assert (said.kind, said.code) == (RefusalKind.CAPACITY, "launchSpecUnusable")

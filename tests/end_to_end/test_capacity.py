@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from stage import BAKED
+from stage import BAKED, wait_for
 
 if TYPE_CHECKING:
     from stage import Stage
@@ -21,6 +21,7 @@ def test_without_capacity_nothing_runs_and_each_zone_is_named(stage: Stage) -> N
     assert "us-east-1b" in done.err
     assert not stage.machines("Scarce")
     assert stage.view("Scarce")["state"] in ("terminating", "terminated")
+    assert not _templates(stage, "Scarce")
 
 
 def test_over_the_quota_nothing_runs_and_the_quota_is_named(stage: Stage) -> None:
@@ -66,10 +67,27 @@ def test_a_part_of_what_was_asked_for_is_said_in_numbers(stage: Stage) -> None:
     stage.end("Partly")
 
 
-def test_the_first_zone_without_capacity_is_passed_over(stage: Stage) -> None:
-    fault = {"action": "RunInstances", "code": "InsufficientInstanceCapacity", "zone": "us-east-1a"}
-    stage.press("POST", "faults", fault)
-    done = stage.annex("start", "Elsewhere", "--ami-id", BAKED, "--yes")
+def test_what_the_first_zone_lacks_comes_from_all_others_in_one_call(stage: Stage) -> None:
+    types = "m7i.large,m7i.xlarge"
+    with stage.options(capacity={"us-east-1a/*": 1}):
+        done = stage.annex(
+            *("start", "Elsewhere", "--count", "2", "--instance-type", types),
+            *("--ami-id", BAKED, "--yes"),
+        )
     assert done.status == 0, done.err
-    assert stage.view("Elsewhere")["instances"][0]["zone"] == "us-east-1b"
+    machines = stage.view("Elsewhere")["instances"]
+    assert sorted(one["zone"] for one in machines) == ["us-east-1a", "us-east-1b"]
+    assert {one["instance_type"] for one in machines} == {"m7i.large"}
+    assert {one["lifecycle"] for one in machines} == {"on-demand"}
+    assert len(_templates(stage, "Elsewhere")) == 1
+    ids = {one["instance_id"] for one in machines}
+    wait_for(lambda: ids == {*stage.slots("Elsewhere", "EC2InstanceID")}, "both in the pool", 150)
     stage.end("Elsewhere")
+    wait_for(lambda: not _templates(stage, "Elsewhere"), "no template is left", 150)
+
+
+def _templates(stage: Stage, annex: str) -> list[str]:
+    """Launch templates of an annex; on demand only a fleet needs any."""
+    filters = [{"Name": "tag:htcondor:AnnexName", "Values": [annex]}]
+    found = stage.client("ec2").describe_launch_templates(Filters=filters)["LaunchTemplates"]
+    return [one["LaunchTemplateName"] for one in found]

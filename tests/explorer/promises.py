@@ -7,11 +7,11 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
-from chalicelib.lifecycle import LAUNCH_WINDOW
 from chalicelib.model import AnnexState
 from chalicelib.orphans import past_own_tag
 from chalicelib.tags import DEPLOYMENT
 from chalicelib.transitions import TRANSITIONS
+from chalicelib.turns import LAUNCH_WINDOW
 from tests.flow.test_crashes import LIVING, check_promises
 
 if TYPE_CHECKING:

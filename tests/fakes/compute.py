@@ -78,7 +78,7 @@ class FakeCompute:
                 return Refusal(RefusalKind.SPENT, "IdempotentParameterMismatch", "changed")
             states = {self._now(self.machines[one]).state for one, _ in answer.machines}
             gone = {InstanceState.SHUTTING_DOWN, InstanceState.TERMINATED}
-            if spec.road is Road.RUN_INSTANCES and states <= gone:
+            if attempt.place is not None and states <= gone:
                 return Refusal(RefusalKind.SPENT, "IdempotentInstanceTerminated", "terminated")
             return answer
         outcome = self._launch(spec, attempt)
@@ -88,7 +88,7 @@ class FakeCompute:
         return outcome
 
     def _launch(self, spec: LaunchSpec, attempt: Attempt) -> Launched | Refusal:
-        if spec.road is not Road.RUN_INSTANCES:
+        if attempt.place is None:
             self.templates.add(AnnexId(dict(spec.tags)[ANNEX_ID]))
         if spec.road is Road.SPOT_FLEET:
             fleet_id = f"sfr-{len(self.requests)}"
@@ -98,6 +98,8 @@ class FakeCompute:
             refusal = self._refusal(attempt.place, attempt.market)
             if refusal is not None:
                 return refusal
+        elif len({(one.instance_type, one.zone) for one in spec.places}) < len(spec.places):
+            return Refusal(RefusalKind.FATAL, "InvalidFleetConfig", "duplicate instance pools")
         return self._give(spec, attempt)
 
     def _give(self, spec: LaunchSpec, attempt: Attempt, fleet_id: str = "") -> Launched:

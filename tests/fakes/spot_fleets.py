@@ -105,6 +105,10 @@ TEMPLATES: dict[tuple[str, str], Json] = {
         ],
     },
     ("bare", "1"): {"InstanceType": "m7i.large"},
+    ("described", "1"): {
+        "ImageId": IMAGE,
+        "InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4}},
+    },
     ("powerful", "1"): {
         "ImageId": IMAGE,
         "InstanceType": "m7i.large",
@@ -381,6 +385,39 @@ VALID: dict[str, tuple[Json, list[list[Json]], dict[str, int]]] = {
         [[{"InstanceRequirements": {"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4}}}]],
         {"": 1},
     ),
+    "types with weights, and others by attributes": (
+        templates(
+            {"InstanceType": "m7i.large", "WeightedCapacity": 2},
+            {"InstanceType": "c7i.large"},
+            {"InstanceRequirements": {**_REQUIRED, "ExcludedInstanceTypes": ["t3.*"]}},
+        ),
+        [
+            [
+                {"InstanceType": "m7i.large", "WeightedCapacity": 2},
+                {"InstanceType": "c7i.large"},
+                {
+                    "InstanceRequirements": {
+                        **_REQUIRED,
+                        "ExcludedInstanceTypes": ["t3.*", "m7i.large"],
+                    }
+                },
+            ]
+        ],
+        {"m7i.large": 2, "c7i.large": 1, "": 1},
+    ),
+    "a type with a weight, and none that requirements allow": (
+        templates(
+            {"InstanceType": "m7i.large", "WeightedCapacity": 2},
+            {"InstanceRequirements": {**_REQUIRED, "AllowedInstanceTypes": ["c7i.*"]}},
+        ),
+        [
+            [
+                {"InstanceType": "m7i.large", "WeightedCapacity": 2},
+                {"InstanceRequirements": {**_REQUIRED, "AllowedInstanceTypes": ["c7i.*"]}},
+            ]
+        ],
+        {"m7i.large": 2, "": 1},
+    ),
     "a template without overrides": (templates(version="$Default"), [[]], {"m7i.large": 1}),
     "the latest version, with a type": (
         templates({"InstanceType": "c7i.large"}, version="$Latest"),
@@ -558,6 +595,25 @@ INVALID: dict[str, tuple[Json | str, str]] = {
     "two weights for a type": (
         specs(spec(SubnetId=SUBNET_A, WeightedCapacity=2), spec(SubnetId=SUBNET_B)),
         "LaunchSpecifications[1].WeightedCapacity: m7i.large counts 2 elsewhere and 1 here",
+    ),
+    "a type with a weight that requirements allow by name": (
+        templates(
+            {"InstanceType": "m7i.large", "WeightedCapacity": 2},
+            {"InstanceRequirements": {**_REQUIRED, "AllowedInstanceTypes": ["c7i.*", "m7i.*"]}},
+        ),
+        "LaunchTemplateConfigs[0].Overrides[1].InstanceRequirements.AllowedInstanceTypes: 'm7i.*'",
+    ),
+    "a type and requirements in one place": (
+        specs(spec(InstanceRequirements=_REQUIRED)),
+        "LaunchSpecifications[0].InstanceRequirements: cannot be there beside InstanceType",
+    ),
+    "a name in other letters": (
+        {"launchSpecifications": [spec()]},
+        "launchSpecifications: is written LaunchSpecifications.",
+    ),
+    "a wrapper around nothing": (
+        {"SpotFleetRequestConfig": "x"},
+        "SpotFleetRequestConfig: must be a structure in braces.",
     ),
     "a weight for types unknown": (
         templates({"InstanceRequirements": _REQUIRED, "WeightedCapacity": 4}),

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from chalicelib import admission
+from chalicelib import record_room
 from chalicelib.launch import Refusal, RefusalKind
 from chalicelib.model import AnnexState, InstanceState
 from tests.fakes.world import ALICE, BOB, World, code, told
@@ -163,7 +163,7 @@ def test_refused_requests_id_may_be_used_again_when_there_is_room() -> None:
 
 def test_annex_that_had_all_the_machines_its_record_holds_is_refused_by_that_number() -> None:
     world = World()
-    most = admission.MACHINES_PER_RECORD
+    most = record_room.MACHINES_PER_RECORD
     world.set(max_instances_per_annex=100_000, max_instances_per_owner=100_000)
     answer = world.start("one", count=most + 1)
     assert code(answer) == "CapExceeded"
@@ -191,13 +191,13 @@ def test_annex_whose_record_is_full_is_refused_by_that_number(what: str) -> None
     annex = world.annex("one")
     launch = annex.launches[0]
     if what == "launches":
-        most = admission.LAUNCHES_PER_RECORD
+        most = record_room.LAUNCHES_PER_RECORD
         launches = tuple(replace(launch, number=number) for number in range(most))
     elif what == "answers of EC2's":
-        most = admission.ANSWERS_PER_RECORD
+        most = record_room.ANSWERS_PER_RECORD
         launches = (replace(launch, attempts=launch.attempts * most),)
     else:
-        most = admission.ANSWERS_PER_RECORD
+        most = record_room.ANSWERS_PER_RECORD
         no = Refusal(RefusalKind.CAPACITY, "InsufficientInstanceCapacity", "no", "m7i.large")
         (attempt,) = launch.attempts
         launches = (replace(launch, attempts=(replace(attempt, refusals=(no,) * most),)),)

@@ -92,6 +92,40 @@ def no_capacity(world: World) -> Any:
     return start_body(world)
 
 
+def full_place_body(world: World) -> Any:
+    """The first place has nothing: a fleet is asked for the others."""
+    world.compute.free = {("m7i.large", "us-east-1a"): 0}
+    return start_body(world)
+
+
+def part_body(world: World) -> Any:
+    """The first place has a part, and a fleet gets the rest from two others."""
+    world.compute.free = {("m7i.large", "us-east-1a"): 1, ("m7i.large", "us-east-1b"): 1}
+    return world.body(count=3, instance_types=["m7i.large", "m7i.xlarge"])
+
+
+def pending_others(world: World) -> None:
+    """The fleet for all places but the first got no answer, a minute ago."""
+    calls = Counter[str]()
+
+    def silence(point: str) -> None:
+        calls[point] += 1
+        if calls[point] > 1:
+            _silence(point, "after compute.launch")
+
+    world.faults.watch = silence
+    world.post(part_body(world))
+    world.faults.disarm()
+    world.clock.tick(60)
+
+
+def part_stopped(world: World) -> None:
+    world.post(part_body(world))
+    world.sweep()
+    world.stop()
+    world.clock.tick(60)
+
+
 def spot_body(world: World) -> Any:
     return world.body(count=3, market="spot")
 
@@ -263,6 +297,10 @@ def show(world: World, _: Any) -> Any:
 SCENARIOS = (
     Scenario("start", start_body, post, (-1, 3)),
     Scenario("start without capacity", no_capacity, post, (0, 0)),
+    Scenario("start with a full place", full_place_body, post, (-1, 3)),
+    Scenario("start over three places", part_body, post, (-1, 3)),
+    Scenario("sweep over other places pending", pending_others, sweep, (3, 3), repeats=False),
+    Scenario("sweep over all places stopped", part_stopped, sweep, (0, 0), repeats=False),
     Scenario("start by a fleet", spot_body, post, (-1, 3)),
     Scenario("start slots", slots_body, post, (-1, 3)),
     Scenario("start types by what they have", types_body, post, (-1, 3)),

@@ -6,7 +6,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import HealthCheck, settings
+from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, invariant, rule
 
@@ -186,9 +186,4 @@ class Neighbours(RuleBasedStateMachine):
 
 
 TestNeighbours = Neighbours.TestCase
-TestNeighbours.settings = settings(
-    max_examples=60,
-    stateful_step_count=20,
-    deadline=None,
-    suppress_health_check=[HealthCheck.too_slow],
-)
+TestNeighbours.settings = settings(max_examples=60, stateful_step_count=20)

@@ -75,6 +75,18 @@ def test_nothing_comes_instead_of_what_is_forbidden(world: World) -> None:
     assert world.compute.running() == []
 
 
+def test_one_bad_type_keeps_nothing_from_coming_instead(world: World) -> None:
+    bad = Refusal(RefusalKind.FATAL, "InvalidParameterValue", "It has no such disk")
+    world.compute.spot_refusals = {"m7i.large": bad, "m7i.xlarge": NO_CAPACITY}
+    types = ["m7i.large", "m7i.xlarge"]
+    plain = world.start("plain", market="spot", instance_types=types)
+    assert (plain.status, code(plain)) == (409, "NoCapacity")
+    patient = world.start("patient", market="spot", fallback="on-demand", instance_types=types)
+    assert told(patient)["started"] == 2
+    where = "m7i.large in us-east-1b: It has no such disk (InvalidParameterValue)."
+    assert where in told(patient)["notes"]
+
+
 def test_slots_are_vcpus_and_machines_count_for_theirs(world: World) -> None:
     answer = told(world.start(count=None, slots=6, instance_types=["m7i.xlarge"]))
     assert (answer["started"], answer["asked"]) == (8, 6)  # EC2 rounds up to whole machines
@@ -119,6 +131,7 @@ def test_types_are_found_by_what_they_have(world: World) -> None:
         ({"count": None}, "either"),
         ({"max_price": "0.05"}, "spot"),
         ({"fallback": "on-demand"}, "spot"),
+        ({"on_rebalance": "retire"}, "the only ones that EC2 warns of so"),
         ({"requirements": {"cpus_min": 2}, "instance_types": ["m7i.large"]}, "or"),
     ],
 )

@@ -94,8 +94,8 @@ def test_growing_an_ending_annex_is_refused(world: World) -> None:
 
 
 def test_growing_cannot_change_what_the_whole_annex_does_at_ec2_s_warning(world: World) -> None:
-    world.start(on_rebalance="retire")
-    refused = world.grow(on_rebalance="retire")
+    world.start(market="spot", on_rebalance="retire")
+    refused = world.grow(market="spot", on_rebalance="retire")
     assert (refused.status, code(refused)) == (400, "BadRequest")
     assert world.grow().status == 201
     configuration = world.configuration()

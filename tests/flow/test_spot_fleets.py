@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from chalicelib import lifecycle
+from chalicelib import lifecycle, turns
 from chalicelib.errors import AwsUnavailable
 from chalicelib.launch import Market, Refusal, RefusalKind, Road
 from chalicelib.model import AnnexState
@@ -125,7 +125,12 @@ def test_request_is_cancelled_though_the_repeat_of_its_call_is_refused(world: Wo
 def test_grow_behind_a_request_that_goes_on_has_its_own_time(world: World) -> None:
     world.compute.spot_free = {("m7i.large", "us-east-1a"): 1}
     world.start(**world.spot_fleet(3))
-    assert world.grow(count=2).status == 202
+    answer = world.grow(count=2)
+    assert answer.status == 202
+    assert told(answer)["pending_seconds"] == (15 + 5) * 60
+    (note,) = told(answer)["notes"]
+    assert "an earlier request that still goes on" in note
+    assert "at 12:15:00 UTC at the latest" in note
     for _ in range(18):
         world.sweep()
     assert len(world.running()) == 3
@@ -176,7 +181,7 @@ def test_what_ec2_could_not_start_is_told_when_it_is_given_up(world: World) -> N
         RefusalKind.CAPACITY, "launchSpecUnusable", "The price is too low"
     )
     world.start(**world.spot_fleet(3))
-    world.clock.tick(lifecycle.SPOT_FLEET_WINDOW.total_seconds())
+    world.clock.tick(turns.SPOT_FLEET_WINDOW.total_seconds())
     world.sweep()
     world.sweep()
     annex = world.annex()
@@ -210,7 +215,7 @@ def test_launch_is_recorded_whole_and_once_closed_takes_little_room(world: World
     (launch,) = world.annex().launches
     assert (launch.spec.road, launch.spec.market) == (Road.SPOT_FLEET, Market.SPOT)
     assert launch.spec.spot_fleet is not None
-    world.clock.tick(lifecycle.SPOT_FLEET_WINDOW.total_seconds())
+    world.clock.tick(turns.SPOT_FLEET_WINDOW.total_seconds())
     for _ in range(3):
         world.sweep()
     (launch,) = world.annex().launches

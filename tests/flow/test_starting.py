@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from chalicelib.errors import AwsUnavailable
-from chalicelib.launch import Refusal, RefusalKind
-from chalicelib.model import AnnexState
+from chalicelib.launch import Market, Refusal, RefusalKind
+from chalicelib.model import AnnexState, Subnet
 from tests.fakes.world import BOB, code, told
 
 if TYPE_CHECKING:
@@ -167,17 +167,51 @@ def test_partial_capacity_is_told_by_type_and_zone(world: World) -> None:
     assert any("2 of 5 started" in note for note in body["notes"])
 
 
-def test_other_zones_then_other_types_are_tried_one_attempt_at_a_time(world: World) -> None:
+def test_other_zones_then_other_types_are_asked_for_in_one_call(world: World) -> None:
     world.compute.free = {("m7i.large", "us-east-1a"): 0, ("m7i.large", "us-east-1b"): 1}
     answer = world.start(count=2, instance_types=["m7i.large", "m7i.xlarge"])
     assert told(answer)["started"] == 2
-    tried = [(a.place.instance_type, a.place.zone) for a in world.annex().attempts]
-    assert tried == [
-        ("m7i.large", "us-east-1a"),
-        ("m7i.large", "us-east-1b"),
-        ("m7i.xlarge", "us-east-1a"),
-    ]
-    assert len({a.client_token for a in world.annex().attempts}) == 3
+    first, others = world.annex().attempts
+    assert (first.place.instance_type, first.place.zone) == ("m7i.large", "us-east-1a")
+    assert (others.place, others.market, others.got) == (None, Market.ON_DEMAND, 2)
+    assert first.client_token != others.client_token
+    places = {(one.instance_type, one.zone) for one in world.compute.running()}
+    assert places == {("m7i.large", "us-east-1b"), ("m7i.xlarge", "us-east-1a")}
+
+
+def test_room_in_the_first_place_takes_one_call_and_leaves_machines_alone(world: World) -> None:
+    world.start(count=2, instance_types=["m7i.large", "m7i.xlarge"])
+    (attempt,) = world.annex().attempts
+    assert attempt.place is not None
+    assert not world.compute.templates
+
+
+def test_subnets_of_one_zone_are_never_in_one_fleet(world: World) -> None:
+    """EC2 refuses such a fleet; the second subnet's addresses may be what is left."""
+    for subnet in ("subnet-0000000d", "subnet-0000000e"):
+        world.catalog.networks[subnet] = Subnet(subnet, "us-east-1d", "public")
+    world.set(subnets=("subnet-0000000a", "subnet-0000000d", "subnet-0000000e"))
+    world.compute.free = {("m7i.large", "us-east-1a"): 0, ("m7i.large", "us-east-1d"): 0}
+    answer = world.start()
+    assert (answer.status, code(answer)) == (409, "NoCapacity")
+    assert len(world.annex().attempts) == 3
+    assert "InvalidFleetConfig" not in told(answer)["error"]["message"]
+
+
+@pytest.mark.parametrize("market", ["on-demand", "spot"])
+def test_more_places_than_a_fleet_takes_are_refused_before_anything_is_recorded(
+    world: World, market: str
+) -> None:
+    types = [f"m{number}i.large" for number in range(20)]
+    zones = [f"subnet-{number:08x}" for number in range(16)]
+    world.catalog.types = dict.fromkeys(types, frozenset({"x86_64"}))
+    for number, subnet in enumerate(zones):
+        world.catalog.networks[subnet] = Subnet(subnet, f"us-east-1-zone-{number}", "public")
+    answer = world.start(instance_types=types, subnets=zones, market=market)
+    assert (answer.status, code(answer)) == (400, "BadRequest")
+    assert "20 instance types in 16 zones are 320 places" in told(answer)["error"]["message"]
+    assert world.ledger.records == {}
+    assert world.start(instance_types=types, subnets=zones[:15], market=market).status == 201
 
 
 def test_no_capacity_at_all_leaves_nothing(world: World) -> None:

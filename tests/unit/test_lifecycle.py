@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from chalicelib import lifecycle, transitions
+from chalicelib import lifecycle, transitions, turns
 from chalicelib.ids import AnnexId, AnnexName, CallerId, InstanceId, RequestId
 from chalicelib.launch import (
     Ask,
@@ -77,12 +77,22 @@ def annex(**changes: object) -> Annex:
     return replace(plain, **changes)  # type: ignore[arg-type]
 
 
-def tried(one: Annex, place: Place = A, at: datetime = NOW) -> Annex:
+def tried(one: Annex, place: Place | None = A, at: datetime = NOW) -> Annex:
     return transitions.with_attempt(one, one.launches[0], Ask(place, Market.ON_DEMAND), at)
 
 
-def answered(one: Annex, outcome: tuple[InstanceId, ...] | Refusal) -> Annex:
-    answer = outcome if isinstance(outcome, Refusal) else Launched(tuple((i, 1) for i in outcome))
+def legacy() -> Annex:
+    """An image of condor_annex's own."""
+    plain = launch()
+    return annex(launches=(replace(plain, spec=replace(plain.spec, legacy=True)),))
+
+
+def answered(one: Annex, outcome: tuple[InstanceId, ...] | Refusal, *refusals: Refusal) -> Annex:
+    answer: Launched | Refusal = (
+        outcome
+        if isinstance(outcome, Refusal)
+        else Launched(tuple((i, 1) for i in outcome), refusals)
+    )
     return transitions.with_outcome(one, one.attempts[-1].client_token, answer)
 
 
@@ -156,13 +166,24 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("first place is tried", annex(), [], timedelta(0), [Try(1, 0, Ask(A, Market.ON_DEMAND))]),
     ("call under way is waited for", tried(annex()), [], timedelta(seconds=10), []),
     ("unanswered call is repeated", tried(annex()), [], LATER, [Call(1, "annex-1-1-0")]),
-    ("next place after no capacity",
-     answered(tried(annex()), NO_CAPACITY), [], LATER, [Try(1, 1, Ask(B, Market.ON_DEMAND))]),
-    ("next place after a part",
+    ("all other places in one call after no capacity",
+     answered(tried(annex()), NO_CAPACITY), [], LATER, [Try(1, 1, Ask(None, Market.ON_DEMAND))]),
+    ("all other places in one call after a part",
      answered(tried(annex()), (ONE,)), [machine(ONE)], LATER,
-     [Try(1, 1, Ask(B, Market.ON_DEMAND))]),
+     [Try(1, 1, Ask(None, Market.ON_DEMAND))]),
     ("other type after a quota",
-     answered(tried(annex()), QUOTA), [], LATER, [Try(1, 1, Ask(C, Market.ON_DEMAND))]),
+     answered(tried(annex()), QUOTA), [], LATER, [Try(1, 1, Ask(None, Market.ON_DEMAND))]),
+    ("no other zone after a quota",
+     answered(tried(annex(launches=(launch(places=(A, B)),))), QUOTA), [], LATER,
+     [CloseLaunch(1, "not to be had: 0 of 2 started")]),
+    ("nothing after the only place",
+     answered(tried(annex(launches=(launch(places=(A,)),))), NO_CAPACITY), [], LATER,
+     [CloseLaunch(1, "not to be had: 0 of 2 started")]),
+    ("nothing after all other places",
+     answered(tried(answered(tried(annex()), NO_CAPACITY), None), (ONE,)), [machine(ONE)], LATER,
+     [CloseLaunch(1, "not to be had: 1 of 2 started")]),
+    ("legacy image goes from place to place",
+     answered(tried(legacy()), NO_CAPACITY), [], LATER, [Try(1, 1, Ask(B, Market.ON_DEMAND))]),
     ("no other place after a fatal refusal",
      answered(tried(annex()), FATAL), [], LATER,
      [CloseLaunch(1, "not to be had: 0 of 2 started")]),
@@ -173,7 +194,7 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
      answered(tried(annex()), (ONE, TWO)), [machine(ONE), machine(TWO)], LATER,
      [CloseLaunch(1, "complete")]),
     ("launch is given up after five minutes",
-     tried(annex()), [], lifecycle.LAUNCH_WINDOW,
+     tried(annex()), [], turns.LAUNCH_WINDOW,
      [CloseLaunch(1, "given up after five minutes: 0 of 2 started")]),
     ("machine of an unanswered call is adopted",
      tried(annex()), [machine(ONE, token="annex-1-1-0")], timedelta(seconds=10),
@@ -234,7 +255,16 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("fleet that gave too little is asked for on demand",
      answered(asked(FLEET), (ONE,)), [machine(ONE)], LATER,
      [Try(1, 1, Ask(None, Market.ON_DEMAND))]),
-    ("accepted Spot Fleet request is waited for", accepted(), [], lifecycle.LAUNCH_WINDOW, []),
+    ("one bad place of a fleet leaves what was to come",
+     answered(asked(FLEET), (), NO_CAPACITY, FATAL), [], LATER,
+     [Try(1, 1, Ask(None, Market.ON_DEMAND))]),
+    ("a part of a fleet with a bad place leaves what was to come",
+     answered(asked(FLEET), (ONE,), FATAL), [machine(ONE)], LATER,
+     [Try(1, 1, Ask(None, Market.ON_DEMAND))]),
+    ("nothing comes after a fleet of bad places",
+     answered(asked(FLEET), (), FATAL, FATAL), [], LATER,
+     [CloseLaunch(1, "not to be had: 0 of 2 started")]),
+    ("accepted Spot Fleet request is waited for", accepted(), [], turns.LAUNCH_WINDOW, []),
     ("unanswered Spot Fleet request is repeated",
      asked(SPOT_FLEET), [], LATER, [Call(1, "annex-1-1-0")]),
     ("Spot Fleet's machine is adopted with its weight",
@@ -245,8 +275,8 @@ TABLE: list[tuple[str, Annex, list[Instance] | None, timedelta, list[Action]]] =
     ("cancelled Spot Fleet request is closed",
      cancelled(adopted(1)), [machine(ONE)], LATER, [CloseLaunch(1, "complete")]),
     ("Spot Fleet request is cancelled after fifteen minutes",
-     accepted(), [], lifecycle.SPOT_FLEET_WINDOW, [CancelRequests(terminate=False)]),
-    ("and then given up", cancelled(accepted()), [], lifecycle.SPOT_FLEET_WINDOW,
+     accepted(), [], turns.SPOT_FLEET_WINDOW, [CancelRequests(terminate=False)]),
+    ("and then given up", cancelled(accepted()), [], turns.SPOT_FLEET_WINDOW,
      [CloseLaunch(1, "given up after fifteen minutes: 0 of 2 started")]),
     ("lease end cancels a Spot Fleet request before it ends machines",
      adopted(1), [machine(ONE)], LEASE,
@@ -282,6 +312,12 @@ def test_plan(
     assert plan(record, seen, NOW + later) == expected
 
 
+def test_late_no_to_an_answered_call_changes_nothing() -> None:
+    """The places of the next call follow from what this one came to."""
+    one = answered(tried(annex()), (ONE,))
+    assert answered(one, QUOTA) == one
+
+
 # Whatever comes
 
 IDS = [InstanceId(f"i-{number}") for number in range(4)]
@@ -299,7 +335,7 @@ def annexes(draw: st.DrawFn) -> Annex:
         written_generation=draw(st.integers(0, 1)),
         launches=(launch(draw(st.integers(1, 4))),),
     )
-    for place in draw(st.lists(st.sampled_from([A, B, C]), max_size=3, unique=True)):
+    for place in draw(st.lists(st.sampled_from([A, B, C, None]), max_size=3, unique=True)):
         one = tried(one, place, NOW + timedelta(seconds=draw(st.integers(0, 300))))
         outcome = draw(outcomes)
         if outcome is None:

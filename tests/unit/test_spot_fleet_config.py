@@ -124,6 +124,35 @@ def test_what_cannot_be_honoured_is_refused_by_its_field(name: str) -> None:
     assert refusal.value.message.endswith(".")
 
 
+def test_requirements_never_choose_a_type_that_counts_otherwise_where_it_is_named() -> None:
+    config = specs(
+        spec(WeightedCapacity=2, SubnetId=fleets.SUBNET_A),
+        spec(
+            InstanceType=None,
+            InstanceRequirements={"VCpuCount": {"Min": 2}, "MemoryMiB": {"Min": 4}},
+            KeyName="laptop",
+        ),
+    )
+    named, chosen = made(config)[0]["LaunchTemplateConfigs"]
+    assert named["Overrides"][0]["InstanceType"] == "m7i.large"
+    (override,) = chosen["Overrides"]
+    assert override["InstanceRequirements"]["ExcludedInstanceTypes"] == ["m7i.large"]
+    (note,) = [one for one in translated(config).notes if one.startswith("InstanceRequirements")]
+    assert "without m7i.large" in note
+
+
+def test_requirements_of_a_template_leave_such_a_type_out_where_nothing_overrides_them() -> None:
+    described = {"LaunchTemplateName": "described", "Version": "1"}
+    heavy = {"InstanceType": "m7i.large", "WeightedCapacity": 2}
+    config = templates(heavy)
+    config["LaunchTemplateConfigs"].append({"LaunchTemplateSpecification": described})
+    required = made(config)[1][1]["InstanceRequirements"]
+    assert required["ExcludedInstanceTypes"] == ["m7i.large"]
+    overridden = templates(heavy, name="described")
+    assert "ExcludedInstanceTypes" not in one(overridden)["InstanceRequirements"]
+    assert not any("InstanceRequirements" in note for note in translated(overridden).notes)
+
+
 def test_there_are_many_cases() -> None:
     assert len(VALID) + len(INVALID) >= 20
 

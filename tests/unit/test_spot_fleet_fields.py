@@ -246,7 +246,7 @@ def places(value: Any, path: str = "") -> Iterator[str]:
 
 @pytest.mark.parametrize("table", [REQUEST, TEMPLATE, OVERRIDE])
 def test_reading_loses_nothing_that_is_to_be_passed_on(table: Table) -> None:
-    @settings(max_examples=150, deadline=None)
+    @settings(max_examples=150)
     @given(values(table))
     def check(value: Any) -> None:
         try:
@@ -285,7 +285,7 @@ def with_noise(value: Any, path: tuple[Any, ...], noise: Any) -> Any:
     return copy
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=400)
 @given(st.data())
 def test_whatever_is_written_is_taken_or_refused_with_a_sentence(data: st.DataObject) -> None:
     config = VALID[data.draw(st.sampled_from(sorted(VALID)))][0]

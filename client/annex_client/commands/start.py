@@ -18,6 +18,7 @@ from annex_client.errors import (
 )
 from annex_client.exits import Exit
 from annex_client.render import plural
+from annex_client.wanted_arguments import SET_AT_THE_START
 
 if TYPE_CHECKING:
     from annex_client.session import Session
@@ -48,9 +49,7 @@ def run(session: Session, options: StartOptions) -> Exit:
             body, live = first, None
             token = _token(session, body, live)
     if live is not None and options.on_rebalance is not None:
-        raise BadInput(
-            "--on-rebalance is set when an annex is started: leave it out to add to one."
-        )
+        raise BadInput(SET_AT_THE_START)
     if options.dry_run:
         body["grow"] = live is not None
         return _dry_run(session, options, body, token)
@@ -63,7 +62,7 @@ def run(session: Session, options: StartOptions) -> Exit:
         token = _token(session, body, live)  # the answer took its time
     session.out.say("Starting annex...")
     answer = _send(session, body, token, live, options)
-    return _told(session, options, answer, live)
+    return _told(session, options, answer)
 
 
 def _live_annex(session: Session, options: StartOptions) -> Annex | None:
@@ -83,7 +82,8 @@ def _live_annex(session: Session, options: StartOptions) -> Annex | None:
     if annex is None or annex.over:
         if options.grow:
             raise NotFound(
-                f"There is no live annex {options.name} to grow.  Leave out --grow to start one."
+                f"There is no live annex {options.name} to grow.  'annex-client start"
+                f" {options.name}', without --grow, starts one."
             )
         return None
     if not annex.live:
@@ -217,7 +217,7 @@ def _asked(
         return session.api.start(_as_new(session, options, body))
 
 
-def _told(session: Session, options: StartOptions, answer: Started, live: Annex | None) -> Exit:
+def _told(session: Session, options: StartOptions, answer: Started) -> Exit:
     """Say what was started, and wait for it if asked to."""
     out, wanted = session.out, options.wanted
     status = Exit.DONE
@@ -234,25 +234,16 @@ def _told(session: Session, options: StartOptions, answer: Started, live: Annex 
     if options.wait_seconds is None or status is Exit.CONFLICT:
         out.facts(_facts(answer, wanted))
         return status
-    goal = _goal(wanted, answer, live)
+    goal = waiting.goal(answer, wanted.unit)
     whole = waiting.for_machines(session, answer.annex, goal, options.wait_seconds)
-    are = "is" if whole.units_joined == 1 else "are"
-    out.say(f"{whole.units_joined} of {goal} of {options.name} {are} in the pool.")
+    are = "is" if goal.joined(whole) == 1 else "are"
+    out.say(f"{goal.told(whole)} of {options.name} {are} in the pool.")
     for machine in whole.machines:
         if not machine.joined:
             out.say(f"{machine.instance.instance_id}: {machine.reason}")
-    facts = {**_facts(answer, wanted), "annex": whole.as_json(), "joined": whole.units_joined}
+    facts = {**_facts(answer, wanted), "annex": whole.as_json(), "joined": goal.joined(whole)}
     out.facts(facts)
     return status if whole.units_joined >= goal.number else Exit.PARTLY
-
-
-def _goal(wanted: Wanted, answer: Started, live: Annex | None) -> waiting.Goal:
-    """What to wait for: all that is in the annex then."""
-    unit = wanted.unit if live is None else answer.annex.unit
-    before = 0 if live is None else live.units_alive
-    if not answer.pending:
-        return waiting.Goal(before + answer.started, unit)
-    return waiting.Goal(before + answer.asked, unit, start_words.minutes_to_go_on(wanted) * 60)
 
 
 def _facts(answer: Started, wanted: Wanted, *, dry_run: bool = False) -> dict[str, Any]:

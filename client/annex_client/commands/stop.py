@@ -12,6 +12,7 @@ from annex_client.render import plural
 
 if TYPE_CHECKING:
     from annex_client.session import Session
+    from annex_client.views import Annex
 
 
 @dataclass(frozen=True)
@@ -35,7 +36,7 @@ def run(session: Session, options: StopOptions) -> Exit:
         if annex is None:
             raise _none(name)
         if not annex.over:
-            out.say(f"Will end {name}: {plural(len(annex.alive), 'machine')}, and the jobs there.")
+            out.say(_what_will_end(annex))
             if not out.ask("Is that OK?"):
                 out.say("Nothing was ended.")
                 out.facts({"name": name, "state": annex.state, "confirmed": False})
@@ -57,12 +58,20 @@ def run(session: Session, options: StopOptions) -> Exit:
     if annex.over:
         out.say(f"{name} has ended.")
     else:
-        out.say(f"{name} is ending: {plural(len(annex.instances), 'machine')} will be gone soon.")
+        left = len(annex.not_ended)
+        soon = f": {plural(left, 'machine')} will be gone soon" if left else "; no machine is left"
+        out.say(f"{name} is ending{soon}.")
     if options.wait_seconds is not None and not annex.over:
         annex = waiting.for_end(session, annex, options.wait_seconds)
         out.say(f"{name} has ended.")
     out.facts({"name": annex.name, "annex_id": annex.annex_id, "state": annex.state})
     return Exit.DONE
+
+
+def _what_will_end(annex: Annex) -> str:
+    if not annex.not_ended:
+        return f"Will end {annex.name}, which has no machines now, and start none for it any more."
+    return f"Will end {annex.name}: {plural(len(annex.not_ended), 'machine')}, and the jobs there."
 
 
 def _none(name: str) -> NotFound:

@@ -14,6 +14,11 @@ def note(key, value):
     boto3.client("s3").put_object(Bucket=os.environ["BUCKET"], Key=key, Body=value.encode())
 
 
+def there(prefix):
+    found = boto3.client("s3").list_objects_v2(Bucket=os.environ["BUCKET"], Prefix=prefix)
+    return found["KeyCount"]
+
+
 @app.route("/whoami", methods=["GET"], authorizer=authorizer)
 def whoami():
     return app.current_request.context["identity"]
@@ -54,6 +59,11 @@ def notices(event):
 
 
 @app.lambda_function()
+def brief(event, context):
+    time.sleep(event.get("seconds", 0))
+
+
+@app.lambda_function()
 def probe(event, context):
     kind = event.get("kind")
     if kind == "raise":
@@ -64,6 +74,10 @@ def probe(event, context):
         note(event["note"], "seen")
     if kind == "sleep":
         time.sleep(event["seconds"])
+    if kind == "meet":
+        note(f"{event['where']}/{context.aws_request_id}", "here")
+        while there(event["where"]) < 2:
+            time.sleep(0.05)
     if kind == "identity":
         return boto3.client("sts").get_caller_identity()["Arn"]
     if kind == "count":

@@ -165,8 +165,11 @@ def test_addresses_that_cannot_be_reached_are_named_each_with_its_reason() -> No
 def test_a_real_port_is_reached_and_a_closed_one_is_not() -> None:
     with socket.create_server(("127.0.0.1", 0)) as server:
         port = server.getsockname()[1]
-        connect("127.0.0.1", port, 5)
-    assert "(connection refused)" in unreachable([f"127.0.0.1:{port}"])
+        connect("127.0.0.1", port, 60)
+    with socket.socket() as kept:  # bound and deaf: nobody else gets the port meanwhile
+        kept.bind(("127.0.0.1", 0))
+        port = kept.getsockname()[1]
+        assert "(connection refused)" in unreachable([f"127.0.0.1:{port}"])
 
 
 class Image:

@@ -9,7 +9,9 @@ if TYPE_CHECKING:
 
     from mypy_boto3_s3 import S3Client
 
+import calendar
 import logging
+import time
 
 import boto3
 import pytest
@@ -42,8 +44,7 @@ def test_signatures_are_botocores(method: str, key: str, body: bytes) -> None:
         BotoCredentials(ROLE.access_key, ROLE.secret_key, ROLE.session_token), "s3", "eu-central-1"
     ).add_auth(request)
     theirs = request.headers
-    now = signing.time.mktime(signing.time.strptime(theirs["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
-    now -= signing.time.timezone
+    now = calendar.timegm(time.strptime(theirs["X-Amz-Date"], "%Y%m%dT%H%M%SZ"))
     ours = signing.sign(
         method,
         host,
