@@ -194,7 +194,7 @@ class Leftovers(Protocol):
         """All of a kind with this deployment's tag that still cost money or could launch machines.
 
         All pages; a thing made seconds ago may be missing. A volume is one that no machine has.
-        Configuration objects are `ConfigStore`'s business.
+        What lies in S3 is `ConfigStore`'s and `LegacyStore`'s business.
         """
 
     def remove(self, thing: Leftover) -> None:
@@ -212,6 +212,12 @@ class LegacyStore(Protocol):
 
     def delete(self, annex_id: AnnexId) -> None:
         """Remove it; no error when it is not there."""
+
+    def listed(self) -> list[Leftover]:
+        """Every annex's tarball there is, without its lease; none where legacy images are off."""
+
+    def lease(self, annex_id: AnnexId) -> datetime | None:
+        """The lease for which the tarball was written; None if it is gone or does not say."""
 
 
 class Reports(Protocol):

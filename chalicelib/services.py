@@ -82,7 +82,9 @@ class Services:
     @property
     def sweep(self) -> Sweep:
         """One run through everything."""
-        clearing = Clearing(self.ledger, self.leftovers, self.configs, self.clock, self.journal)
+        clearing = Clearing(
+            self.ledger, self.leftovers, self.configs, self.legacy, self.clock, self.journal
+        )
         return Sweep(self.ledger, self.compute, self.reconciler, clearing, self.clock, self.journal)
 
     @property

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from . import transitions, views, wire
 from .admission import check_caps, check_idle, check_start, units
 from .asking import INLINE_BUDGET, RACES_BORNE, Asked
+from .delivery import kept_tokens
 from .errors import (
     AlreadyThere,
     AnnexEnding,
@@ -256,6 +257,7 @@ class Start:
                 *launch.spec.notes,
                 *turn_note(annex, launch),
                 *notes(launch),
+                *kept_tokens(annex, seen, launch),
                 *troubles,
                 *knocked,
             ),

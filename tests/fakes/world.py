@@ -18,13 +18,13 @@ from .configs import FakeConfigs
 from .faults import Faults, Watched
 from .ledger import FakeLedger
 from .leftovers import FakeLeftovers
+from .legacy import FakeLegacyStore
 from .spot_fleets import ROLE, templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chalicelib.configuration import Configuration
-    from chalicelib.ids import AnnexId
     from chalicelib.launch import Requirements
     from chalicelib.model import Annex, SweepState
 
@@ -43,23 +43,6 @@ class FakeClock:
     def tick(self, seconds: float) -> None:
         """Time passes."""
         self.time += timedelta(seconds=seconds)
-
-
-class FakeLegacyStore:
-    """`ports.LegacyStore`: the tokens in the tarballs."""
-
-    def __init__(self) -> None:
-        self.on = True
-        self.tokens: dict[AnnexId, str] = {}
-
-    def is_on(self) -> bool:
-        return self.on
-
-    def write(self, configuration: Configuration) -> None:
-        self.tokens[configuration.annex_id] = configuration.token
-
-    def delete(self, annex_id: AnnexId) -> None:
-        self.tokens.pop(annex_id, None)
 
 
 class FakeReports:
@@ -212,7 +195,7 @@ class World:
         self.catalog = FakeCatalog()
         self.configs = FakeConfigs(self.clock)
         self.leftovers = FakeLeftovers(self.clock)
-        self.legacy = FakeLegacyStore()
+        self.legacy = FakeLegacyStore(self.clock)
         self.reports = FakeReports()
         self.reach = FakeReach()
         self.inventory = FakeInventory()
