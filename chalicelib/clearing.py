@@ -1,6 +1,6 @@
 """Removes what annexes have left behind beside machines; machines are the sweep's own business.
 
-One kind has its turn in each sweep, so that a minute costs one listing more and not six. What is
+One kind has its turn in each sweep, so that a minute costs one listing more and not seven. What is
 found is looked up in the ledger, by a consistent read, after EC2 or S3 has shown it: records come
 before everything that is made for them, so a record that is missing then was missing all the time.
 """
@@ -21,21 +21,19 @@ if TYPE_CHECKING:
 
     from .ids import AnnexId
     from .model import Annex, Instance, Leftover
-    from .ports import Clock, ConfigStore, Journal, Ledger, Leftovers
+    from .ports import Clock, ConfigStore, Journal, Ledger, Leftovers, LegacyStore
 
-# Six kinds in seven minutes: whatever the schedule's rhythm, short of every seventh minute, each
-# kind has its turn.
+# As many minutes as there are kinds, and a prime number of them: whatever the schedule's rhythm,
+# short of every seventh minute, each kind has its turn.
 ROUND_MINUTES = 7
 # What is left over waits well; the sweep has more urgent business.
 BUDGET = timedelta(seconds=10)
 _NAMED = 10  # of a kind, in one sentence
 
 
-def turn(now: datetime) -> LeftoverKind | None:
+def turn(now: datetime) -> LeftoverKind:
     """Whose turn it is in this minute."""
-    position = int(now.timestamp()) // 60 % ROUND_MINUTES
-    kinds = tuple(LeftoverKind)
-    return kinds[position] if position < len(kinds) else None
+    return tuple(LeftoverKind)[int(now.timestamp()) // 60 % ROUND_MINUTES]
 
 
 @dataclass(frozen=True)
@@ -65,6 +63,7 @@ class Clearing:
     ledger: Ledger
     leftovers: Leftovers
     configs: ConfigStore
+    legacy: LegacyStore
     clock: Clock
     journal: Journal
 
@@ -75,8 +74,6 @@ class Clearing:
         `LeftoversKept`: an alarm hangs on it. Raises nothing that a port raises.
         """
         kind = turn(self.clock.now())
-        if kind is None:
-            return []
         problems: list[str] = []
         try:
             found = self._found(kind)
@@ -91,6 +88,8 @@ class Clearing:
     def _found(self, kind: LeftoverKind) -> list[Leftover]:
         if kind is LeftoverKind.CONFIGURATION:
             return self.configs.listed()
+        if kind is LeftoverKind.TARBALL:
+            return self.legacy.listed()
         return self.leftovers.found(kind)
 
     def _clear(self, strangers: Sequence[Leftover], seen: Seen, problems: list[str]) -> None:
@@ -117,7 +116,9 @@ class Clearing:
             )
 
     def _read(self, one: Leftover) -> Leftover:
-        """What a configuration object says of itself, since it has no tags."""
+        """What a thing without tags, an object in S3, says of itself."""
+        if one.kind is LeftoverKind.TARBALL and one.annex_id is not None:
+            return replace(one, lease_tag=self.legacy.lease(one.annex_id))
         if one.kind is not LeftoverKind.CONFIGURATION:
             return one
         try:
@@ -150,6 +151,8 @@ class Clearing:
         self.journal.fact("removing a leftover", what=str(thing), annex_id=thing.annex_id)
         if thing.kind is LeftoverKind.CONFIGURATION:
             self.configs.delete(thing.resource_id)
+        elif thing.kind is LeftoverKind.TARBALL and thing.annex_id is not None:
+            self.legacy.delete(thing.annex_id)
         else:
             self.leftovers.remove(thing)
         self.journal.count("LeftoversRemoved")

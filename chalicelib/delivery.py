@@ -6,9 +6,13 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from .errors import Conflict
+from .model import InstanceState
 
 if TYPE_CHECKING:
-    from .model import Annex
+    from collections.abc import Sequence
+
+    from .launch import Launch
+    from .model import Annex, Instance
     from .ports import ConfigStore, Journal, LegacyStore
 
 # A conditional write that loses this often in a row has met something worse than a race.
@@ -54,3 +58,31 @@ def deliver(
     if annex.legacy:
         # Of the object that stands, whoever wrote it: they may have died before this.
         legacy.write(configuration)
+
+
+def kept_tokens(
+    annex: Annex, seen: Sequence[Instance], newest: Launch | None = None
+) -> tuple[str, ...]:
+    """What to say of a longer lease's machines that no new token reaches, nor ever will.
+
+    A legacy image reads its configuration when it boots, and then no more: those of the `newest`
+    launch, and those that EC2 has not started yet, read the new one. A grow need not make the lease
+    longer.
+    """
+    if newest is not None:
+        asked = newest.lease_expires_at
+        if asked is None or asked < annex.lease_expires_at:
+            return ()
+    legacy = annex.legacy_machines - frozenset(newest.started if newest else ())
+    running = (one for one in seen if one.state is InstanceState.RUNNING)
+    number = sum(one.instance_id in legacy for one in running)
+    if not number:
+        return ()
+    have = "1 machine has" if number == 1 else f"{number} machines have"
+    said = (
+        f"{have} an image of condor_annex's own, which takes no new token. The new lease holds, "
+        "and jobs go on there; but once the token of its start has expired, a machine that loses "
+        "its connection to the collector (it was restarted, or the network broke) gets no new "
+        "jobs, and ends when it has been idle."
+    )
+    return (said,)

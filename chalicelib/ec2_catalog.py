@@ -8,14 +8,13 @@ from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
 from .errors import NotSetUp
-from .model import Image, Subnet
+from .model import Image, InstanceType, Subnet
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
     from mypy_boto3_ec2 import EC2Client
     from mypy_boto3_ec2.type_defs import (
-        InstanceTypeInfoTypeDef,
         RouteTableTypeDef,
         VCpuCountRangeRequestTypeDef,
     )
@@ -35,17 +34,21 @@ class EC2Catalog:
         self._ec2 = ec2
         self._ssm = ssm
 
-    def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        return {
-            one["InstanceType"]: frozenset(one["ProcessorInfo"]["SupportedArchitectures"])
-            for one in self._described(instance_types)
-        }
-
-    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
-        return {
-            one["InstanceType"]: one["VCpuInfo"]["DefaultVCpus"]
-            for one in self._described(instance_types)
-        }
+    def types(self, names: Sequence[str]) -> Mapping[str, InstanceType]:
+        found: dict[str, InstanceType] = {}
+        for start in range(0, len(names), _FILTER_VALUES):
+            # By filter: asked by name, one unknown type fails the whole call.
+            values = list(names[start : start + _FILTER_VALUES])
+            pages = self._ec2.get_paginator("describe_instance_types").paginate(
+                Filters=[{"Name": "instance-type", "Values": values}]
+            )
+            with translated("look up instance types"):
+                for one in (one for page in pages for one in page["InstanceTypes"]):
+                    found[one["InstanceType"]] = InstanceType(
+                        frozenset(one["ProcessorInfo"]["SupportedArchitectures"]),
+                        one["VCpuInfo"]["DefaultVCpus"],
+                    )
+        return found
 
     def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
         pages = self._ec2.get_paginator("get_instance_types_from_instance_requirements").paginate(
@@ -62,19 +65,6 @@ class EC2Catalog:
         )
         with translated("look up instance types by what they have"):
             return [one["InstanceType"] for page in pages for one in page["InstanceTypes"]]
-
-    def _described(self, instance_types: Sequence[str]) -> list[InstanceTypeInfoTypeDef]:
-        """Those of the types that exist, in batches of what a filter takes."""
-        found: list[InstanceTypeInfoTypeDef] = []
-        for start in range(0, len(instance_types), _FILTER_VALUES):
-            # By filter: asked by name, one unknown type fails the whole call.
-            values = list(instance_types[start : start + _FILTER_VALUES])
-            pages = self._ec2.get_paginator("describe_instance_types").paginate(
-                Filters=[{"Name": "instance-type", "Values": values}]
-            )
-            with translated("look up instance types"):
-                found += [one for page in pages for one in page["InstanceTypes"]]
-        return found
 
     def image(self, image_id: str) -> Image | None:
         with translated("look up an AMI"):

@@ -18,11 +18,11 @@ from .spot_fleet_config import spot_fleet
 from .spot_fleet_template import Terms
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
     from datetime import datetime
 
     from .ids import AnnexId
-    from .model import Image
+    from .model import Image, InstanceType
     from .ports import Catalog, Composer
     from .settings import Deployment, Settings
     from .wire import StartRequest
@@ -70,10 +70,11 @@ class SpecMaker:
         ours = tags.annex_tags(self.deployment.name, request.name, annex_id, identity, expires_at)
         if request.spot_fleet_config is not None:
             return self._spot_fleet(request, compose, ours, now)
-        types = self._types(request)
-        image = self._image(request, types)
+        image = None if request.ami_id is None else self._image(request.ami_id)
+        types = self._types(request, image)
+        image = self._fitting(image, types)
         by_fleet = request.market == "spot" or request.slots or request.requirements
-        vcpus = self.catalog.vcpus(types) if request.slots else {}
+        weights = {one: kind.vcpus for one, kind in types.items()} if request.slots else {}
         # A user's own Name is welcome; nothing else of ours can be overridden.
         all_tags = {**ours, **request.tags}
         places = self._places(request, types)
@@ -95,7 +96,7 @@ class SpecMaker:
             fallback=request.fallback is not None,
             max_price=request.max_price or "",
             in_order=request.requirements is None,
-            weights=tuple(sorted(vcpus.items())),
+            weights=tuple(sorted(weights.items())),
             legacy=request.legacy,
         )
 
@@ -137,39 +138,44 @@ class SpecMaker:
             notes=found.notes,
         )
 
-    def _types(self, request: StartRequest) -> tuple[str, ...]:
-        """The types by name, or those that have what is required, small ones first."""
+    def _types(self, request: StartRequest, image: Image | None) -> Mapping[str, InstanceType]:
+        """The types by name, in order, or those that have what is required, small ones first."""
         if request.requirements is None:
-            return request.instance_types or (self.settings.default_instance_type,)
-        architecture = "x86_64"
-        if request.ami_id is not None:
-            image = self.catalog.image(request.ami_id)
-            architecture = image.architecture if image is not None else architecture
+            names = request.instance_types or (self.settings.default_instance_type,)
+            known = self.catalog.types(names)
+            unknown = [one for one in names if one not in known]
+            if unknown:
+                raise BadRequest(f"EC2 has no instance type {', '.join(unknown)} in this region.")
+            return {one: known[one] for one in names}
         asked = request.requirements
         required = Requirements(
             (asked.cpus_min, asked.cpus_max), (asked.memory_mib_min, asked.memory_mib_max)
         )
-        found = self.catalog.types_with(required, architecture)
-        if not found:
+        fitting = self.catalog.types_with(required, image.architecture if image else "x86_64")
+        if not fitting:
             raise BadRequest(
                 "EC2 has no current instance type with these CPUs and this memory: widen the range."
             )
-        vcpus = self.catalog.vcpus(found)
-        return tuple(sorted(found, key=lambda one: (vcpus[one], one))[:_MOST_TYPES])
+        known = self.catalog.types(fitting)
+        ordered = sorted(known, key=lambda one: (known[one].vcpus, one))
+        return {one: known[one] for one in ordered[:_MOST_TYPES]}
 
-    def _image(self, request: StartRequest, types: Sequence[str]) -> Image:
-        architecture = self._architecture(types)
-        image_id = request.ami_id
-        if image_id is None:
-            image_id = self._default_image(architecture)
+    def _image(self, image_id: str) -> Image:
         image = self.catalog.image(image_id)
         if image is None:
             raise BadRequest(
                 f"There is no AMI {image_id} in this region that this account can use."
             )
+        return image
+
+    def _fitting(self, image: Image | None, types: Mapping[str, InstanceType]) -> Image:
+        """The user's own image, if it runs on the types, or the default one that does."""
+        architecture = _architecture(types)
+        if image is None:
+            return self._image(self._default_image(architecture))
         if image.architecture != architecture:
             raise BadRequest(
-                f"AMI {image_id} is {image.architecture}, but {', '.join(types)} is "
+                f"AMI {image.image_id} is {image.architecture}, but {', '.join(types)} is "
                 f"{architecture}: choose another AMI or type."
             )
         return image
@@ -178,22 +184,7 @@ class SpecMaker:
         parameter = self.settings.image_parameter.replace("{arch}", _DEBIAN[architecture])
         return self.catalog.published_image(parameter)
 
-    def _architecture(self, types: Sequence[str]) -> str:
-        known = self.catalog.architectures(types)
-        unknown = [one for one in types if one not in known]
-        if unknown:
-            raise BadRequest(f"EC2 has no instance type {', '.join(unknown)} in this region.")
-        common = [a for a in _DEBIAN if all(a in known[one] for one in types)]
-        if not common:
-            if len(types) == 1:
-                raise BadRequest(f"{types[0]} is neither x86_64 nor arm64; choose another type.")
-            raise BadRequest(
-                f"{', '.join(types)} have no architecture in common, and one AMI cannot serve "
-                "both: start two annexes."
-            )
-        return common[0]
-
-    def _places(self, request: StartRequest, types: Sequence[str]) -> tuple[Place, ...]:
+    def _places(self, request: StartRequest, types: Iterable[str]) -> tuple[Place, ...]:
         wanted = request.subnets or self.settings.subnets
         if not wanted:
             raise NotSetUp(
@@ -223,6 +214,19 @@ class SpecMaker:
             for one in types
             for subnet in usable
         )
+
+
+def _architecture(types: Mapping[str, InstanceType]) -> str:
+    """What all of the types run. Raises BadRequest where there is nothing."""
+    common = [a for a in _DEBIAN if all(a in kind.architectures for kind in types.values())]
+    if common:
+        return common[0]
+    if len(types) == 1:
+        raise BadRequest(f"{', '.join(types)} is neither x86_64 nor arm64; choose another type.")
+    raise BadRequest(
+        f"{', '.join(types)} have no architecture in common, and one AMI cannot serve both: start "
+        "two annexes."
+    )
 
 
 def _check_fleet(places: Sequence[Place]) -> None:

@@ -1,8 +1,8 @@
 """What condor_annex's own images fetch at boot: a tarball that is unpacked into config.d.
 
-Such an image knows nothing of leases, reads its configuration once, and finds it by its own client
-token and its role's policy (Debian's package condor-annex-ec2). So it cannot hear of a renewal, and
-every machine of the deployment's legacy role could read every legacy annex's tarball.
+Such an image knows nothing of leases, reads its configuration when it boots, and finds it by its
+own client token and its role's policy (Debian's package condor-annex-ec2). So it hears of no
+renewal, and every machine of the deployment's legacy role could read every legacy annex's tarball.
 """
 
 from __future__ import annotations
@@ -56,6 +56,9 @@ def _condor(configuration: Configuration) -> str:
         # HTCondor reads files of this folder, and no folders in it.
         f"SEC_TOKEN_SYSTEM_DIRECTORY = {CONFIG_D}tokens.d",
         f"SEC_PASSWORD_DIRECTORY = {CONFIG_D}passwords.d",
+        # The image wants ecryptfs for it, and where that is missing no job ever starts. The disk is
+        # encrypted anyway.
+        "ENCRYPT_EXECUTE_DIRECTORY = False",
         # The image's master follows its startd, and the image its master.
         f"STARTD_NOCLAIM_SHUTDOWN = {configuration.idle_seconds}",
     ]

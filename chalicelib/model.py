@@ -116,6 +116,12 @@ class Annex:
         return any(launch.spec.legacy for launch in self.launches)
 
     @property
+    def legacy_machines(self) -> frozenset[InstanceId]:
+        """Every machine of such an image that it ever started."""
+        legacy = (launch for launch in self.launches if launch.spec.legacy)
+        return frozenset(instance for launch in legacy for instance in launch.started)
+
+    @property
     def open_launch(self) -> Launch | None:
         """The launch that goes on; a second one waits until the one before is closed."""
         return next((launch for launch in self.launches if not launch.closed), None)
@@ -203,6 +209,14 @@ class Subnet:
 
 
 @dataclass(frozen=True, slots=True)
+class InstanceType:
+    """What EC2 says of a type: the architectures it runs (`x86_64`, `arm64`), and its vCPUs."""
+
+    architectures: frozenset[str]
+    vcpus: int
+
+
+@dataclass(frozen=True, slots=True)
 class Image:
     """An AMI that can be launched; `root_snapshot` is empty where it is not known."""
 
@@ -231,6 +245,7 @@ class LeftoverKind(StrEnum):
     TEMPLATE = "launch template"
     VOLUME = "volume"
     CONFIGURATION = "configuration object"
+    TARBALL = "legacy tarball"
 
 
 @dataclass(frozen=True, slots=True)
@@ -238,8 +253,8 @@ class Leftover:
     """A thing of the deployment's that must go when its annex has gone.
 
     `resource_id` of a configuration object is its key, which is half a secret: never shown.
-    `made_at` is when it was made, a configuration object's when it was last written. `lease_tag`
-    is the lease in its own tag (a configuration object's, in its text), None if there is none.
+    `made_at` is when it was made, an object's in S3 when it was last written. `lease_tag` is the
+    lease in its own tag (a configuration object's, in its text), None if there is none.
     """
 
     kind: LeftoverKind

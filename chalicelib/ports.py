@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         Annex,
         Image,
         Instance,
+        InstanceType,
         Leftover,
         LeftoverKind,
         Report,
@@ -149,11 +150,8 @@ class Compute(Protocol):
 class Catalog(Protocol):
     """What EC2 offers: types, images, networks. Read only."""
 
-    def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        """Each type's architectures (`x86_64`, `arm64`); types that do not exist are left out."""
-
-    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
-        """Each type's vCPUs; types that do not exist are left out."""
+    def types(self, names: Sequence[str]) -> Mapping[str, InstanceType]:
+        """What each type is; types that do not exist are left out."""
 
     def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
         """The types of the current generations that have what is required, in no order."""
@@ -196,7 +194,7 @@ class Leftovers(Protocol):
         """All of a kind with this deployment's tag that still cost money or could launch machines.
 
         All pages; a thing made seconds ago may be missing. A volume is one that no machine has.
-        Configuration objects are `ConfigStore`'s business.
+        What lies in S3 is `ConfigStore`'s and `LegacyStore`'s business.
         """
 
     def remove(self, thing: Leftover) -> None:
@@ -214,6 +212,12 @@ class LegacyStore(Protocol):
 
     def delete(self, annex_id: AnnexId) -> None:
         """Remove it; no error when it is not there."""
+
+    def listed(self) -> list[Leftover]:
+        """Every annex's tarball there is, without its lease; none where legacy images are off."""
+
+    def lease(self, annex_id: AnnexId) -> datetime | None:
+        """The lease for which the tarball was written; None if it is gone or does not say."""
 
 
 class Reports(Protocol):

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 from . import transitions, views, wire
 from .admission import check_lease
 from .asking import RACES_BORNE, Asked, owned
+from .delivery import kept_tokens
 from .errors import AnnexEnding, AnnexError, AwsUnavailable, BadRequest, Conflict
 from .iso import iso
 from .model import AnnexState, InstanceState, RequestRecord
@@ -61,7 +62,8 @@ class Renew:
         left = old_end - self.services.clock.now()
         return wire.RenewAnswer(
             annex=views.annex_view(annex, seen, reports),
-            unreached=tuple(sorted(_unreached(seen, reports, left))),
+            unreached=tuple(sorted(_unreached(annex, seen, reports, left))),
+            notes=kept_tokens(annex, seen) if annex.lease_expires_at >= old_end else (),
         )
 
     def _recorded(self, asked: Asked, name: AnnexName, request: RenewRequest) -> Annex:
@@ -111,16 +113,22 @@ class Renew:
 
 
 def _unreached(
-    seen: Sequence[Instance], reports: Mapping[InstanceId, Report], left: timedelta
+    annex: Annex,
+    seen: Sequence[Instance],
+    reports: Mapping[InstanceId, Report],
+    left: timedelta,
 ) -> Iterator[InstanceId]:
     """Machines that may leave at the old lease's end all the same."""
+    # A legacy image knows no lease: the sweep alone ends its machines.
+    lasting = annex.legacy_machines
     for one in seen:
         if one.state is InstanceState.TERMINATED:
             continue
         report = reports.get(one.instance_id)
         leaving = report is not None and report.phase in _LEAVING
         # A machine that is only pending reads its lease when it boots.
-        late = left < _HEARD_WITHIN and one.state is not InstanceState.PENDING
+        booted = one.state is not InstanceState.PENDING
+        late = left < _HEARD_WITHIN and booted and one.instance_id not in lasting
         going = one.state not in (InstanceState.PENDING, InstanceState.RUNNING)
         if leaving or late or going:
             yield one.instance_id

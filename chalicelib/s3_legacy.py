@@ -1,23 +1,38 @@
-"""Legacy annexes' tarballs in a bucket of their own: `config-ANNEX-ID.tar.gz`."""
+"""Legacy annexes' tarballs in a bucket of their own: `config-ANNEX-ID.tar.gz`.
+
+The name is the image's choice. The lease, for whoever finds one that no record knows, is in the
+object's metadata.
+"""
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import ClientError
 
 from .aws_errors import code_of, translated
 from .configuration_document import body_of
+from .errors import Forbidden
+from .ids import AnnexId
+from .iso import iso
 from .legacy import tarball
 from .machine.configuration import Configuration as MachineConfiguration
+from .model import Leftover, LeftoverKind
+from .tags import lease_of
 
 if TYPE_CHECKING:
+    from datetime import datetime
+
     from mypy_boto3_s3 import S3Client
     from mypy_boto3_ssm import SSMClient
 
     from .configuration import Configuration
-    from .ids import AnnexId
     from .settings import Deployment
+
+_KEY = re.compile(r"config-(annex-[0-9a-f]+)\.tar\.gz")
+_LEASE = "lease-expires-at"
+_GONE = frozenset({"NoSuchKey", "404"})
 
 
 class S3LegacyStore:
@@ -46,6 +61,7 @@ class S3LegacyStore:
                 ExpectedBucketOwner=self._deployment.account,
                 Key=_key(configuration.annex_id),
                 Body=files,
+                Metadata={_LEASE: iso(configuration.lease_expires_at)},
             )
 
     def delete(self, annex_id: AnnexId) -> None:
@@ -55,6 +71,48 @@ class S3LegacyStore:
                 ExpectedBucketOwner=self._deployment.account,
                 Key=_key(annex_id),
             )
+
+    def listed(self) -> list[Leftover]:
+        try:
+            return self._listed()
+        except Forbidden:
+            # Where nothing was set up, the bucket of that name may be somebody else's.
+            if self.is_on():
+                raise
+            return []
+
+    def lease(self, annex_id: AnnexId) -> datetime | None:
+        with translated("look at a legacy annex's configuration"):
+            try:
+                found = self._s3.head_object(
+                    Bucket=self._deployment.legacy_bucket,
+                    ExpectedBucketOwner=self._deployment.account,
+                    Key=_key(annex_id),
+                )
+            except ClientError as error:
+                if code_of(error) not in _GONE:
+                    raise
+                return None
+        return lease_of(found["Metadata"].get(_LEASE))
+
+    def _listed(self) -> list[Leftover]:
+        with translated("list the legacy annexes' configurations"):
+            try:
+                pages = self._s3.get_paginator("list_objects_v2").paginate(
+                    Bucket=self._deployment.legacy_bucket,
+                    Prefix="config-",
+                    ExpectedBucketOwner=self._deployment.account,
+                )
+                objects = [one for page in pages for one in page.get("Contents", [])]
+            except ClientError as error:
+                if code_of(error) != "NoSuchBucket":
+                    raise
+                return []  # legacy images were never allowed here
+        return [
+            Leftover(LeftoverKind.TARBALL, one["Key"], one["LastModified"], AnnexId(named[1]))
+            for one in objects
+            if (named := _KEY.fullmatch(one["Key"]))
+        ]
 
 
 def _key(annex_id: AnnexId) -> str:

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from .clearing import Clearing
+from .errors import AnnexError
 from .interruption import Interruption
 from .reconcile import Reconciler
 from .sweep import Sweep
@@ -13,6 +14,7 @@ from .sweep import Sweep
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from .model import Annex, Instance
     from .ports import (
         Catalog,
         Clock,
@@ -53,6 +55,17 @@ class Services:
     journal: Journal
     inventory: Inventory
 
+    def machines(self, annex: Annex) -> list[Instance] | None:
+        """The annex's machines as EC2 shows them, or None: it could not be asked.
+
+        The ids in the ledger are enough to end what is known.
+        """
+        try:
+            return self.compute.instances(annex.annex_id)
+        except AnnexError as error:
+            self.journal.trouble("machines could not be listed", error, annex_id=annex.annex_id)
+            return None
+
     @property
     def reconciler(self) -> Reconciler:
         """Carries out plans."""
@@ -69,7 +82,9 @@ class Services:
     @property
     def sweep(self) -> Sweep:
         """One run through everything."""
-        clearing = Clearing(self.ledger, self.leftovers, self.configs, self.clock, self.journal)
+        clearing = Clearing(
+            self.ledger, self.leftovers, self.configs, self.legacy, self.clock, self.journal
+        )
         return Sweep(self.ledger, self.compute, self.reconciler, clearing, self.clock, self.journal)
 
     @property

@@ -210,12 +210,12 @@ def _images(pools: Sequence[Pools], catalog: Catalog) -> dict[str, Image]:
 def _check_types(pools: Sequence[Pools], images: Mapping[str, Image], catalog: Catalog) -> None:
     typed = [(path, kind, one) for one in pools for path, kind, _ in one.typed if kind]
     types = list(dict.fromkeys(kind for _, kind, _ in typed))
-    known = catalog.architectures(types) if types else {}
+    known = catalog.types(types) if types else {}
     for path, kind, one in typed:
         if kind not in known:
             raise BadRequest(f"{path}.InstanceType: EC2 has no {kind} in this region.")
         image = images[one.data["ImageId"]]
-        if image.architecture not in known[kind]:
+        if image.architecture not in known[kind].architectures:
             raise BadRequest(
                 f"{path}.InstanceType: {kind} cannot run {image.image_id}, which is "
                 f"{image.architecture}."

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from . import transitions, views, wire
 from .admission import check_caps, check_idle, check_start, units
 from .asking import INLINE_BUDGET, RACES_BORNE, Asked
+from .delivery import kept_tokens
 from .errors import (
     AlreadyThere,
     AnnexEnding,
@@ -40,7 +41,6 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
     from datetime import datetime
 
-    from .model import Instance
     from .reconcile import Result
     from .services import Services
     from .settings import Settings
@@ -69,7 +69,7 @@ class Start:
         annex = self._recorded(asked, request)
         annex, undelivered = self._configured(annex, request)
         # Nothing was ever asked of EC2 for an annex without an attempt.
-        seen = self._seen(annex) if annex.attempts or annex.state in _ENDING else []
+        seen = self.services.machines(annex) if annex.attempts or annex.state in _ENDING else []
         result = self.services.reconciler.run(annex, seen, deadline)
         return self._answer(asked, result, (*undelivered, *knocking.result()))
 
@@ -244,7 +244,7 @@ class Start:
         if launch.closed and not launch.started:
             raise why_not(annex, launch)
         # A first start needs no look at EC2: the ledger has just heard of every machine.
-        seen = [] if len(annex.launches) == 1 else self._seen(annex) or []
+        seen = [] if len(annex.launches) == 1 else self.services.machines(annex) or []
         troubles = () if launch.closed else tuple(one.message for one in result.failures)
         left = gives_up_at(annex, launch) - self.services.clock.now()
         return wire.StartAnswer(
@@ -257,19 +257,11 @@ class Start:
                 *launch.spec.notes,
                 *turn_note(annex, launch),
                 *notes(launch),
+                *kept_tokens(annex, seen, launch),
                 *troubles,
                 *knocked,
             ),
         )
-
-    def _seen(self, annex: Annex) -> list[Instance] | None:
-        try:
-            return self.services.compute.instances(annex.annex_id)
-        except AnnexError as error:
-            self.services.journal.trouble(
-                "machines could not be listed", error, annex_id=annex.annex_id
-            )
-            return None
 
     def _rehearsed(
         self, asked: Asked, request: StartRequest, knocked: Sequence[str]

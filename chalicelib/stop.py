@@ -7,11 +7,9 @@ from typing import TYPE_CHECKING
 
 from . import transitions, views, wire
 from .asking import owned
-from .errors import AnnexError
 
 if TYPE_CHECKING:
     from .ids import AnnexName, CallerId
-    from .model import Annex, Instance
     from .services import Services
 
 
@@ -31,15 +29,5 @@ class Stop:
         annex = self.services.reconciler.change(
             annex, lambda a: transitions.begin_ending(a, "stopped by its owner")
         )
-        annex = self.services.reconciler.run(annex, self._machines(annex)).annex
-        return views.annex_view(annex, self._machines(annex) or [])
-
-    def _machines(self, annex: Annex) -> list[Instance] | None:
-        try:
-            return self.services.compute.instances(annex.annex_id)
-        except AnnexError as error:
-            # The ids in the ledger are enough to end what is known.
-            self.services.journal.trouble(
-                "machines could not be listed", error, annex_id=annex.annex_id
-            )
-            return None
+        annex = self.services.reconciler.run(annex, self.services.machines(annex)).annex
+        return views.annex_view(annex, self.services.machines(annex) or [])

@@ -205,10 +205,14 @@ class StartAnswer(Struct, frozen=True, kw_only=True):
 
 
 class RenewAnswer(Struct, frozen=True, kw_only=True):
-    """The renewed annex, and the machines that may not have heard of it (already leaving)."""
+    """The renewed annex, and the machines that may not have heard of it (already leaving).
+
+    `notes` are sentences for the user: what the new lease does not change.
+    """
 
     annex: AnnexView
     unreached: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
 
 class Component(Struct, frozen=True, kw_only=True):

@@ -111,10 +111,9 @@ class Api:
         except NotFound:
             return None
 
-    def renew(self, name: str, body: dict[str, Any]) -> tuple[views.Annex, list[str]]:
-        """PATCH /annexes/{name}: the renewed annex, and the machines not reached."""
-        answer = self._call("PATCH", _path(name), body, annex=name)
-        return views.annex(answer["annex"]), list(answer.get("unreached", ()))
+    def renew(self, name: str, body: dict[str, Any]) -> views.Renewed:
+        """PATCH /annexes/{name}."""
+        return views.renewed(self._call("PATCH", _path(name), body, annex=name))
 
     def stop(self, name: str) -> views.Annex:
         """DELETE /annexes/{name}."""

@@ -99,6 +99,15 @@ class Started:
 
 
 @dataclass(frozen=True)
+class Renewed:
+    """The answer to renew: machines that did not hear of it, and what it does not change."""
+
+    annex: Annex
+    unreached: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
 class Component:
     """One line of check-setup."""
 
@@ -132,6 +141,15 @@ def started(data: dict[str, Any]) -> Started:
         started=data["started"],
         pending=data["pending"],
         pending_seconds=data.get("pending_seconds", 0),
+        notes=tuple(data.get("notes", ())),
+    )
+
+
+def renewed(data: dict[str, Any]) -> Renewed:
+    """`RenewAnswer`."""
+    return Renewed(
+        annex=annex(data["annex"]),
+        unreached=tuple(data.get("unreached", ())),
         notes=tuple(data.get("notes", ())),
     )
 

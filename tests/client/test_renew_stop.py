@@ -41,6 +41,23 @@ def test_machines_that_did_not_hear_are_named(world: World, plane: FakePlane) ->
     assert "2 machines did not hear of it" in done.err
 
 
+def test_what_a_renewal_does_not_change_is_told_and_it_is_renewed_all_the_same(
+    world: World, plane: FakePlane
+) -> None:
+    shown, note = plane.add("demo", 1), "1 machine takes no new token."
+    plane.next_answers = [(200, {"annex": shown, "unreached": [], "notes": [note]})] * 2
+    done = world.annex_client("renew", "demo", "--duration", "2")
+    assert (done.status, note in done.out) == (Exit.DONE, True)
+    told = world.annex_client("renew", "demo", "--duration", "2", "--json").json()
+    assert (told["notes"], told["unreached"]) == ([note], [])
+
+
+def test_control_plane_that_knows_no_notes_is_understood(world: World, plane: FakePlane) -> None:
+    plane.next_answers = [(200, {"annex": plane.add("demo", 1)})]
+    done = world.annex_client("renew", "demo", "--duration", "2", "--json")
+    assert (done.status, done.json()["notes"]) == (Exit.DONE, [])
+
+
 def test_renewing_what_is_not_there_is_not_found(world: World) -> None:
     done = world.annex_client("renew", "demo", "--duration", "2")
     assert done.status == Exit.NOT_FOUND

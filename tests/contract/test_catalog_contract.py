@@ -10,6 +10,7 @@ import pytest
 from chalicelib.aws_inventory import AwsInventory
 from chalicelib.ec2_catalog import EC2Catalog
 from chalicelib.errors import NotSetUp
+from chalicelib.model import InstanceType
 
 if TYPE_CHECKING:
     from tests.contract.conftest import Account
@@ -20,11 +21,12 @@ def catalog(account: Account) -> EC2Catalog:
     return EC2Catalog(account.client("ec2"), account.client("ssm"))
 
 
-def test_types_are_known_with_their_architectures(catalog: EC2Catalog) -> None:
-    found = catalog.architectures(["m7i.large", "m7g.large", "m99.huge"])
-    assert found["m7i.large"] == {"x86_64"}
-    assert found["m7g.large"] == {"arm64"}
-    assert "m99.huge" not in found
+def test_types_are_known_with_what_they_are(catalog: EC2Catalog) -> None:
+    found = catalog.types(["m7i.large", "m7g.xlarge", "m99.huge"])
+    assert found == {
+        "m7i.large": InstanceType(frozenset({"x86_64"}), 2),
+        "m7g.xlarge": InstanceType(frozenset({"arm64"}), 4),
+    }
 
 
 def test_image_is_known_or_none(account: Account, catalog: EC2Catalog) -> None:

@@ -17,7 +17,7 @@ from chalicelib.ids import AnnexId
 from chalicelib.model import Leftover, LeftoverKind
 from chalicelib.tags import annex_tags
 from local.iam.policy import Need, allows
-from tests.fakes.leftovers import FakeLeftovers
+from tests.fakes.leftovers import IN_EC2, FakeLeftovers
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from tests.fakes.world import FakeClock
 
 LEASE_END = datetime(2026, 11, 24, 12, tzinfo=UTC)
-IN_EC2 = [one for one in LeftoverKind if one is not LeftoverKind.CONFIGURATION]
 kinds = pytest.mark.parametrize("kind", IN_EC2)
 # Ids as EC2 makes them, of things that are not there.
 UNKNOWN = {

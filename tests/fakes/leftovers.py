@@ -14,6 +14,9 @@ if TYPE_CHECKING:
 
     from chalicelib.ports import Clock
 
+IN_S3 = (LeftoverKind.CONFIGURATION, LeftoverKind.TARBALL)
+IN_EC2 = tuple(one for one in LeftoverKind if one not in IN_S3)
+
 
 class FakeLeftovers:
     """`ports.Leftovers`. `protected` are the ids of things that EC2 will not remove."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from chalicelib.api import Api, HttpAnswer, HttpRequest
 from chalicelib.ids import AnnexName, InstanceId
-from chalicelib.model import Image, Report, Subnet
+from chalicelib.model import Image, InstanceType, Report, Subnet
 from chalicelib.services import Services
 from chalicelib.settings import Deployment, Settings
 
@@ -18,13 +18,13 @@ from .configs import FakeConfigs
 from .faults import Faults, Watched
 from .ledger import FakeLedger
 from .leftovers import FakeLeftovers
+from .legacy import FakeLegacyStore
 from .spot_fleets import ROLE, templates
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from chalicelib.configuration import Configuration
-    from chalicelib.ids import AnnexId
     from chalicelib.launch import Requirements
     from chalicelib.model import Annex, SweepState
 
@@ -45,23 +45,6 @@ class FakeClock:
         self.time += timedelta(seconds=seconds)
 
 
-class FakeLegacyStore:
-    """`ports.LegacyStore`: the tokens in the tarballs."""
-
-    def __init__(self) -> None:
-        self.on = True
-        self.tokens: dict[AnnexId, str] = {}
-
-    def is_on(self) -> bool:
-        return self.on
-
-    def write(self, configuration: Configuration) -> None:
-        self.tokens[configuration.annex_id] = configuration.token
-
-    def delete(self, annex_id: AnnexId) -> None:
-        self.tokens.pop(annex_id, None)
-
-
 class FakeReports:
     """`ports.Reports`."""
 
@@ -76,7 +59,7 @@ class FakeCatalog:
     """`ports.Catalog`."""
 
     def __init__(self) -> None:
-        self.types = {
+        self.known = {
             "m7i.large": frozenset({"x86_64"}),
             "m7i.xlarge": frozenset({"x86_64"}),
             "m7g.large": frozenset({"arm64"}),
@@ -98,20 +81,20 @@ class FakeCatalog:
             "subnet-0000000c": Subnet("subnet-0000000c", "us-east-1c", None),
         }
 
-    def architectures(self, instance_types: Sequence[str]) -> Mapping[str, frozenset[str]]:
-        return {one: self.types[one] for one in instance_types if one in self.types}
-
-    def vcpus(self, instance_types: Sequence[str]) -> Mapping[str, int]:
-        sizes = {"large": 2, "xlarge": 4}
-        return {one: sizes[one.split(".")[1]] for one in instance_types if one in self.types}
+    def types(self, names: Sequence[str]) -> Mapping[str, InstanceType]:
+        sizes = {"large": 2, "xlarge": 4, "2xlarge": 8}
+        return {
+            one: InstanceType(self.known[one], sizes[one.split(".")[1]])
+            for one in names
+            if one in self.known
+        }
 
     def types_with(self, requirements: Requirements, architecture: str) -> Sequence[str]:
         low, high = requirements.cpus
-        vcpus = self.vcpus(list(self.types))
         return [
-            one
-            for one, architectures in self.types.items()
-            if architecture in architectures and low <= vcpus[one] <= (high or 1024)
+            name
+            for name, kind in self.types(list(self.known)).items()
+            if architecture in kind.architectures and low <= kind.vcpus <= (high or 1024)
         ]
 
     def image(self, image_id: str) -> Image | None:
@@ -212,7 +195,7 @@ class World:
         self.catalog = FakeCatalog()
         self.configs = FakeConfigs(self.clock)
         self.leftovers = FakeLeftovers(self.clock)
-        self.legacy = FakeLegacyStore()
+        self.legacy = FakeLegacyStore(self.clock)
         self.reports = FakeReports()
         self.reach = FakeReach()
         self.inventory = FakeInventory()

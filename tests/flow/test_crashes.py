@@ -23,6 +23,7 @@ from chalicelib.launch import Refusal, RefusalKind
 from chalicelib.model import AnnexState, InstanceState, LeftoverKind
 from chalicelib.tags import annex_tags
 from tests.fakes.faults import Crash
+from tests.fakes.leftovers import IN_EC2
 from tests.fakes.world import World
 
 if TYPE_CHECKING:
@@ -234,10 +235,10 @@ def orphaned(world: World) -> None:
     annex = world.annex()
     del world.ledger.records[annex.annex_id]
     del world.ledger.names[annex.name]
-    for kind in LeftoverKind:
-        if kind is not LeftoverKind.CONFIGURATION:
-            tags = annex_tags("d", "foo", annex.annex_id, annex.identity, annex.lease_expires_at)
-            world.leftovers.make(kind, tags)
+    world.legacy.write(world.configs.objects[annex.config_key][0])
+    tags = annex_tags("d", "foo", annex.annex_id, annex.identity, annex.lease_expires_at)
+    for kind in IN_EC2:
+        world.leftovers.make(kind, tags)
     world.clock.tick(600)
 
 
@@ -450,6 +451,7 @@ def _check_end(world: World) -> None:
     assert states <= {AnnexState.TERMINATED}, "an annex never ends"
     assert world.configs.objects == {}, "a configuration stays behind"
     assert world.leftovers.things == {}, "something stays behind"
+    assert world.legacy.tokens == {}, "a tarball stays behind"
 
 
 def test_every_port_call_has_its_crash(record_property: Callable[[str, object], None]) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from chalicelib.errors import AwsUnavailable
 from chalicelib.model import AnnexState
@@ -171,3 +171,23 @@ def test_legacy_machine_is_started_when_it_can_find_its_configuration(world: Wor
     world.sweep()
     assert len(world.running()) == 2
     assert world.annex().annex_id in world.legacy.tokens
+
+
+def test_longer_lease_of_a_grow_says_that_older_legacy_machines_keep_their_token(
+    world: World,
+) -> None:
+    image: dict[str, Any] = {"legacy": True, "ami_id": "ami-0123456789abcdef0"}
+    world.start(count=2, **image)
+    world.clock.tick(600)
+
+    def said(**more: Any) -> list[str]:
+        return [one for one in told(world.grow(count=1, **more))["notes"] if "own" in one]
+
+    assert said(**image) == []
+    assert said(duration_seconds=60, **image) == []
+    world.clock.tick(600)
+    body = world.body(count=1, grow=True, duration_seconds=7200, idle_seconds=None, **image)
+    for _ in range(2):  # the same of a repeat, when the new machine has booted, too
+        (note,) = [one for one in told(world.post(body))["notes"] if "own" in one]
+        assert note.startswith("4 machines have an image of condor_annex's own")
+        world.clock.tick(600)

@@ -12,6 +12,8 @@ from chalicelib.clearing import ROUND_MINUTES, turn
 from chalicelib.errors import AwsUnavailable
 from chalicelib.model import AnnexState, InstanceState, LeftoverKind, SweepState
 from chalicelib.tags import ANNEX_ID, DEPLOYMENT, LEASE, annex_tags
+from tests.fakes.leftovers import IN_EC2, IN_S3
+from tests.fakes.legacy import key_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -19,7 +21,6 @@ if TYPE_CHECKING:
     from chalicelib.model import Annex
     from tests.fakes.world import World
 
-IN_EC2 = [one for one in LeftoverKind if one is not LeftoverKind.CONFIGURATION]
 kinds = pytest.mark.parametrize("kind", list(LeftoverKind))
 
 
@@ -27,12 +28,16 @@ def make(world: World, kind: LeftoverKind, annex: Annex) -> str:
     """Something of an annex's; its configuration object is there anyway."""
     if kind is LeftoverKind.CONFIGURATION:
         return annex.config_key
+    if kind is LeftoverKind.TARBALL:
+        world.legacy.write(world.configs.objects[annex.config_key][0])
+        return key_of(annex.annex_id)
     tags = annex_tags("d", annex.name, annex.annex_id, annex.identity, annex.lease_expires_at)
     return world.leftovers.make(kind, tags)
 
 
 def there(world: World) -> set[str]:
-    return {*world.leftovers.things, *world.configs.objects}
+    tarballs = map(key_of, world.legacy.tokens)
+    return {*world.leftovers.things, *world.configs.objects, *tarballs}
 
 
 def forget(world: World, annex: Annex) -> None:
@@ -106,7 +111,7 @@ def test_thing_of_a_finished_annex_is_removed(world: World, kind: LeftoverKind) 
     assert thing not in there(world)
 
 
-@pytest.mark.parametrize("kind", IN_EC2)
+@pytest.mark.parametrize("kind", [*IN_EC2, LeftoverKind.TARBALL])
 def test_thing_of_an_ending_annex_waits_for_its_end(world: World, kind: LeftoverKind) -> None:
     world.start()
     world.compute.protected = set(world.running())
@@ -121,7 +126,7 @@ def test_each_kind_has_its_turn_whatever_the_schedules_rhythm(world: World) -> N
     for minutes in range(1, ROUND_MINUTES):
         now = world.clock.now()
         turns = {turn(now + timedelta(minutes=minutes * n)) for n in range(ROUND_MINUTES)}
-        assert turns == {None, *LeftoverKind}
+        assert turns == {*LeftoverKind}
 
 
 def test_sweep_lists_one_kind_a_minute(world: World) -> None:
@@ -254,7 +259,7 @@ def test_ledger_read_minutes_stale_removes_nothing(world: World, kind: LeftoverK
     assert len(world.running()) == 2
 
 
-@pytest.mark.parametrize("kind", IN_EC2)
+@pytest.mark.parametrize("kind", [*IN_EC2, LeftoverKind.TARBALL])
 def test_renewed_annex_is_not_taken_for_over_by_the_old_lease_in_a_tag(
     world: World, kind: LeftoverKind
 ) -> None:
@@ -268,7 +273,7 @@ def test_renewed_annex_is_not_taken_for_over_by_the_old_lease_in_a_tag(
     assert thing in there(world)
 
 
-@pytest.mark.parametrize("kind", IN_EC2)
+@pytest.mark.parametrize("kind", [*IN_EC2, LeftoverKind.TARBALL])
 def test_tags_prove_nothing_while_machines_cannot_be_listed(
     world: World, kind: LeftoverKind
 ) -> None:
@@ -307,7 +312,8 @@ def test_thing_that_cannot_be_removed_keeps_no_other_and_rings(
     seen: list[str] = []
 
     def watch(point: str) -> None:
-        if kind is LeftoverKind.CONFIGURATION and point == "before configs.delete" and not seen:
+        deletes = ("before configs.delete", "before legacy.delete")
+        if kind in IN_S3 and point in deletes and not seen:
             seen.append(point)
             raise AwsUnavailable("no answer")
 
@@ -315,7 +321,7 @@ def test_thing_that_cannot_be_removed_keeps_no_other_and_rings(
     world.clock.tick(300)
     states = sweeps(world)
     assert second not in there(world)
-    if kind is not LeftoverKind.CONFIGURATION:
+    if kind in IN_EC2:
         assert first in there(world)
     assert any("could not be removed" in one for state in states for one in state.problems)
     assert world.journal.metrics["LeftoversKept"] == 1
@@ -353,7 +359,7 @@ def test_defect_in_clearing_keeps_no_machine_alive(world: World) -> None:
     orphan(world, LeftoverKind.VOLUME)
 
     def watch(point: str) -> None:
-        if point in ("before leftovers.found", "before configs.listed"):
+        if point in ("before leftovers.found", "before configs.listed", "before legacy.listed"):
             raise ValueError("a defect")
 
     world.faults.watch = watch
@@ -427,6 +433,50 @@ def test_configurations_key_reaches_no_log_and_no_problem(world: World) -> None:
     said = repr(world.journal.lines) + repr(states)
     assert "configuration object of annex-" in said
     assert not any(key in said or key[7:39] in said for key in keys)
+
+
+# Legacy tarballs
+
+
+def legacy_start(world: World, seconds: int = 36000) -> Annex:
+    world.start(duration_seconds=seconds, legacy=True, ami_id="ami-0123456789abcdef0")
+    return world.annex()
+
+
+def test_renewed_legacy_annexs_tarball_tells_the_new_lease(world: World) -> None:
+    annex = legacy_start(world, 1800)
+    world.renew(seconds=36000)
+    assert world.legacy.lease(annex.annex_id) == world.annex().lease_expires_at
+    empty(world)
+    world.compute.machines.clear()
+    world.sweep(3600)
+    sweeps(world)
+    assert key_of(annex.annex_id) in there(world)
+    world.sweep(36000)
+    sweeps(world)
+    assert key_of(annex.annex_id) not in there(world)
+
+
+def test_tarball_that_tells_no_lease_is_left_to_its_bucket_where_no_ledger_can_be_believed(
+    world: World,
+) -> None:
+    annex = legacy_start(world, 1800)
+    world.legacy.leases.clear()
+    empty(world)
+    world.sweep(36000)
+    sweeps(world)
+    assert key_of(annex.annex_id) in there(world)
+    assert world.journal.metrics["LeftoversKept"] >= 1
+
+
+def test_tarball_goes_with_an_annex_that_no_record_knows(world: World) -> None:
+    world.sweep(0)
+    annex = legacy_start(world)
+    forget(world, annex)
+    world.sweep(300)
+    assert world.compute.running() == []
+    sweeps(world)
+    assert there(world) == set()
 
 
 def test_machine_that_ended_itself_leaves_its_volume_until_its_annex_has_ended(

@@ -113,7 +113,7 @@ def test_request_too_large_for_any_record_is_bad_input(
 def test_answers_that_open_requests_may_still_get_are_counted(world: World) -> None:
     without_spot(world)
     assert world.start(**world.spot_fleet(1)).status == 202
-    world.catalog.types |= {f"m{n}i.large": frozenset({"x86_64"}) for n in range(10, 30)}
+    world.catalog.known |= {f"m{n}i.large": frozenset({"x86_64"}) for n in range(10, 30)}
     types = [f"m{n}i.large" for n in range(10, 30)]
     world.set(max_instances_per_annex=1000, max_instances_per_owner=1000)
     answers = [world.grow(count=1, instance_types=types) for _ in range(99)]

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from chalicelib.errors import AwsUnavailable
-from chalicelib.model import Report
+from chalicelib.model import InstanceState, Report
 from tests.fakes.world import BOB, code, told
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ def test_renewal_moves_ledger_object_and_tags(world: World) -> None:
     world.clock.tick(1800)
     answer = world.renew(seconds=7200, token="fresh")
     assert answer.status == 200
-    assert told(answer)["unreached"] == []
+    assert (told(answer)["unreached"], told(answer)["notes"]) == ([], [])
     annex, configuration = world.annex(), world.configuration()
     assert (annex.lease_expires_at - world.clock.now()).total_seconds() == 7200
     assert configuration is not None
@@ -86,6 +86,49 @@ def test_renewal_names_machines_that_are_leaving(world: World) -> None:
     answer = told(world.renew())
     assert answer["unreached"] == [leaving]
     assert other not in answer["unreached"]
+
+
+# Machines of condor_annex's own images, which hear of nothing once they have booted
+
+
+def legacy(world: World, **more: Any) -> Any:
+    return world.start(legacy=True, ami_id="ami-0123456789abcdef0", **more)
+
+
+def test_renewal_of_a_legacy_annex_says_that_its_machines_keep_their_token(world: World) -> None:
+    legacy(world)
+    world.clock.tick(600)
+    (note,) = told(world.renew(token="fresh"))["notes"]
+    assert note.startswith("2 machines have an image of condor_annex's own")
+    assert "token" in note
+    assert world.legacy.tokens[world.annex().annex_id] == "fresh"  # for those that boot later
+    assert {one.lease_tag for one in world.compute.running()} == {world.annex().lease_expires_at}
+
+
+def test_renewal_speaks_of_those_machines_alone_that_keep_their_token(world: World) -> None:
+    world.start(count=1)
+    world.grow(count=1, legacy=True, ami_id="ami-0123456789abcdef0")
+    assert told(world.renew())["notes"] == []  # they have not booted yet
+    world.clock.tick(600)
+    (note,) = told(world.renew())["notes"]
+    assert note.startswith("1 machine has")
+    world.compute.become(world.annex().launches[1].started[0], InstanceState.SHUTTING_DOWN)
+    assert told(world.renew())["notes"] == []
+
+
+def test_shorter_lease_needs_no_new_token(world: World) -> None:
+    legacy(world)
+    world.clock.tick(600)
+    assert told(world.renew(seconds=600, shorten=True))["notes"] == []
+
+
+def test_late_renewal_is_never_too_late_for_machines_that_know_no_lease(world: World) -> None:
+    legacy(world)
+    world.clock.tick(3600 - 60)
+    assert told(world.renew())["unreached"] == []
+    for _ in range(10):
+        world.sweep()
+    assert len(world.running()) == 2
 
 
 def test_same_renewal_twice_is_one_renewal(world: World) -> None:

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 
 def test_machines_come_after_the_answer_and_are_counted_in_slots(world: World) -> None:
-    world.catalog.types["m7i.2xlarge"] = frozenset({"x86_64"})
+    world.catalog.known["m7i.2xlarge"] = frozenset({"x86_64"})
     config = templates(
         {"InstanceType": "m7i.2xlarge", "WeightedCapacity": 2, "SubnetId": "subnet-0000000a"}
     )

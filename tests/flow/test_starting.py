@@ -204,7 +204,7 @@ def test_more_places_than_a_fleet_takes_are_refused_before_anything_is_recorded(
 ) -> None:
     types = [f"m{number}i.large" for number in range(20)]
     zones = [f"subnet-{number:08x}" for number in range(16)]
-    world.catalog.types = dict.fromkeys(types, frozenset({"x86_64"}))
+    world.catalog.known = dict.fromkeys(types, frozenset({"x86_64"}))
     for number, subnet in enumerate(zones):
         world.catalog.networks[subnet] = Subnet(subnet, f"us-east-1-zone-{number}", "public")
     answer = world.start(instance_types=types, subnets=zones, market=market)

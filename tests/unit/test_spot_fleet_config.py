@@ -42,7 +42,7 @@ TERMS = Terms(
 
 def catalog() -> FakeCatalog:
     made = FakeCatalog()
-    made.types["c7i.large"] = frozenset({"x86_64"})
+    made.known["c7i.large"] = frozenset({"x86_64"})
     made.images = {
         fleets.IMAGE: Image(fleets.IMAGE, "x86_64", "/dev/xvda", 8, fleets.ROOT_SNAPSHOT),
         fleets.ARM_IMAGE: Image(fleets.ARM_IMAGE, "arm64", "/dev/xvda", 8),

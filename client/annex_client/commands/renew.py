@@ -42,7 +42,7 @@ def run(session: Session, options: RenewOptions) -> Exit:
         "request_id": pending.new_id(context),
     }
     try:
-        annex, unreached = session.api.renew(name, body)
+        renewed = session.api.renew(name, body)
     except KeyboardInterrupt:
         raise Interrupted(
             f"Interrupted while {name} was being renewed; 'annex-client status {name}' shows its"
@@ -66,6 +66,7 @@ def run(session: Session, options: RenewOptions) -> Exit:
     if key is not None:
         lifetime = options.duration_seconds + tokens.MARGIN_SECONDS
         admin_key.write_token(context, key, lifetime_seconds=lifetime)
+    annex, unreached = renewed.annex, renewed.unreached
     left = round((annex.lease_end - context.clock.now()).total_seconds())
     session.out.say(
         f"Lease updated: {name} ends at {annex.lease_end:%Y-%m-%d %H:%M:%S} UTC,"
@@ -76,12 +77,15 @@ def run(session: Session, options: RenewOptions) -> Exit:
             f"{plural(len(unreached), 'machine')} did not hear of it and may end as planned"
             f" before: {', '.join(unreached)}."
         )
+    for note in renewed.notes:
+        session.out.say(note)
     session.out.facts(
         {
             "name": annex.name,
             "annex_id": annex.annex_id,
             "lease_expires_at": annex.lease_expires_at,
-            "unreached": unreached,
+            "unreached": [*unreached],
+            "notes": [*renewed.notes],
         }
     )
     return Exit.PARTLY if unreached else Exit.DONE
