@@ -105,7 +105,8 @@ class Stack:
         if found is None:
             self._create(parameters)
         else:
-            self._update({**found_parameters(found), **parameters})
+            lists = {p["ParameterKey"] for p in found.get("Parameters", ())}.intersection(_LISTS)
+            self._update({**found_parameters(found), **parameters}, lists)
 
     def failed_creation(self) -> bool:
         """Whether a first creation failed, so that it must be deleted before the next."""
@@ -170,12 +171,12 @@ class Stack:
             Capabilities=["CAPABILITY_NAMED_IAM"],
         )
 
-    def _update(self, parameters: Mapping[str, str]) -> None:
+    def _update(self, parameters: Mapping[str, str], lists: Iterable[str]) -> None:
         import botocore.exceptions  # noqa: PLC0415 - slow to import
 
         kept: list[Any] = [
             {"ParameterKey": key, "UsePreviousValue": True}
-            for key in _LISTS
+            for key in lists
             if key not in parameters
         ]
         try:

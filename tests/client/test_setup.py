@@ -13,6 +13,8 @@ from annex_client import deployment
 from annex_client.context import Completed
 from annex_client.exits import Exit
 from moto import mock_aws
+from moto.cloudformation import cloudformation_backends
+from moto.core import DEFAULT_ACCOUNT_ID as ACCOUNT_ID
 from moto.ec2.exceptions import OperationNotPermitted
 from moto.ec2.models.spot_requests import SpotRequestBackend
 from plane import iso
@@ -199,11 +201,11 @@ def test_setup_writes_the_macros_that_the_tutorial_looks_for(aws: World) -> None
 
 def test_setup_may_be_run_again_and_changes_only_what_it_is_told(aws: World) -> None:
     deploy()
-    aws.annex_client("setup")
+    aws.annex_client("setup", "--legacy")
     before = boto3.client("dynamodb").describe_table(TableName="htcondor-annex-ledger")
     done = aws.annex_client("setup", "--set", "max_lease_seconds=7200")
     assert done.status == Exit.DONE
-    assert len(lines(done.out)) == 5
+    assert len(lines(done.out)) == 6
     again = aws.annex_client("setup")
     assert again.status == Exit.DONE
     value = boto3.client("ssm").get_parameter(Name="/htcondor-annex/settings")["Parameter"]["Value"]
@@ -211,6 +213,29 @@ def test_setup_may_be_run_again_and_changes_only_what_it_is_told(aws: World) -> 
     assert json.loads(value)["max_instances_per_annex"] == 100
     after = boto3.client("dynamodb").describe_table(TableName="htcondor-annex-ledger")
     assert before["Table"]["CreationDateTime"] == after["Table"]["CreationDateTime"]
+
+
+@pytest.mark.parametrize("name", [deployment.STACK, deployment.LEGACY_STACK])
+def test_setup_begins_anew_what_an_earlier_one_left_unfinished(aws: World, name: str) -> None:
+    """CloudFormation User Guide, 'Stack status codes': such a stack can only be deleted."""
+    deploy()
+    aws.annex_client("setup", "--legacy")
+    stacks = cloudformation_backends[ACCOUNT_ID]["us-east-1"].stacks
+    (failed,) = [stack for stack in stacks.values() if stack.name == name]
+    failed.status = "ROLLBACK_COMPLETE"
+    if name == deployment.STACK:  # AWS has rolled it back; moto would not delete it
+        policy = f"arn:aws:iam::{ACCOUNT_ID}:policy/htcondor-annex-user"
+        boto3.client("iam").delete_policy(PolicyArn=policy)
+    table = boto3.client("dynamodb").describe_table(TableName="htcondor-annex-ledger")["Table"]
+    done = aws.annex_client("setup", "--legacy")
+    assert done.status == Exit.DONE, done.err
+    assert "Removing what an earlier setup left unfinished" in done.out
+    (made,) = boto3.client("cloudformation").describe_stacks(StackName=name)["Stacks"]
+    assert (made["StackStatus"], made["StackId"] != failed.stack_id) == ("CREATE_COMPLETE", True)
+    kept = boto3.client("dynamodb").describe_table(TableName="htcondor-annex-ledger")["Table"]
+    anew = name == deployment.STACK
+    assert (kept["CreationDateTime"] != table["CreationDateTime"]) is anew
+    assert kept["DeletionProtectionEnabled"], "a legacy stack is no reason to open the ledger"
 
 
 def test_setup_deploys_the_functions_when_run_in_a_checkout(aws: World) -> None:

@@ -78,7 +78,9 @@ class _Setup:
         folder = None
         if missing or api_id is None:
             folder = functions.can_deploy(self._session.context)
-        self._clear_failed_creation()
+        if self._stack.failed_creation():
+            unprotect_ledger(self._account)  # nothing has ever used it
+            self._remove_unfinished(self._stack)
         self._stack.put({**self._network(), **self._wanted, "ApiId": api_id or ""})
         self._part("configuration bucket", "less than a minute", "ConfigurationBucket")
         api_id = self._functions(api_id, folder)
@@ -126,14 +128,11 @@ class _Setup:
         where = {"VpcId": found.vpc_id, "Subnets": ",".join(found.subnets)}
         return where if self._options.alarm_email else {**where, "AlarmEmail": ""}
 
-    def _clear_failed_creation(self) -> None:
-        """Remove what a failed first creation left; nothing has ever used it."""
-        if not self._stack.failed_creation():
-            return
+    def _remove_unfinished(self, stack: Stack) -> None:
+        """Remove what a failed first creation left: CloudFormation goes on with none of it."""
         self._out.begin("Removing what an earlier setup left unfinished")
-        unprotect_ledger(self._account)
-        self._stack.delete()
-        self._until(lambda: self._stack.description() is None)
+        stack.delete()
+        self._until(lambda: stack.description() is None)
 
     def _part(self, what: str, how_long: str, logical_id: str) -> None:
         self._out.begin(f"Creating {what} (this takes {how_long})")
@@ -187,6 +186,8 @@ class _Setup:
         stack = Stack(self._account.cloudformation(), deployment.LEGACY_STACK)
         if not self._options.legacy and stack.description() is None:
             return
+        if stack.failed_creation():
+            self._remove_unfinished(stack)
         stack.put({})
         self._out.begin("Creating what legacy images need (this takes about two minutes)")
         self._until(stack.settled)
