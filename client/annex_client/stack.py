@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
 # States in which nothing of a first creation is worth keeping; it is deleted and made anew.
 _FAILED_CREATION = ("ROLLBACK_COMPLETE", "ROLLBACK_FAILED", "CREATE_FAILED")
+_TAKEN_BACK = "UPDATE_ROLLBACK_COMPLETE"
 # A list may come back in another form than it was given in.
 _LISTS = ("Subnets",)
 _WORDS = ("DefaultInstanceType", "ImageParameter", "KeyNames")
@@ -63,6 +64,7 @@ class Stack:
     def __init__(self, client: CloudFormationClient, name: str = deployment.STACK) -> None:
         self._client = client
         self._name = name
+        self._changed = True
 
     def description(self) -> dict[str, Any] | None:
         """CloudFormation's description of it, or None where there is none."""
@@ -150,6 +152,8 @@ class Stack:
         if found is None:
             raise AwsTrouble(f"The stack {self._name} has vanished.  Run setup again.")
         state = str(found["StackStatus"])
+        if state == _TAKEN_BACK and not self._changed:
+            return "UPDATE_COMPLETE"  # an earlier update was taken back, and all is as it was
         if "FAILED" in state or "ROLLBACK" in state:
             reason = self._first_failure() or found.get("StackStatusReason", "no reason given")
             kind = Refused if "denied" in reason or "not authorized" in reason else AwsTrouble
@@ -179,6 +183,7 @@ class Stack:
             for key in lists
             if key not in parameters
         ]
+        self._changed = True
         try:
             self._client.update_stack(
                 StackName=self._name,
@@ -189,6 +194,7 @@ class Stack:
         except botocore.exceptions.ClientError as error:
             if "No updates are to be performed" not in str(error):
                 raise
+            self._changed = False
 
     def _first_failure(self) -> str:
         """The oldest failure of the newest attempt: what follows it is only its echo."""

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 import yaml
 from annex_client import stack
-from annex_client.errors import BadInput
+from annex_client.errors import AwsTrouble, BadInput, Refused
+from botocore.exceptions import ClientError
 
 PATH = Path(stack.__file__).with_name("stack.yaml")
 LEGACY = PATH.with_name("legacy.yaml")
@@ -178,3 +179,69 @@ def test_key_names_are_a_list_with_commas() -> None:
 def test_assignments_that_mean_nothing_are_refused(text: str) -> None:
     with pytest.raises(BadInput):
         stack.assignments([text])
+
+
+class Events:
+    """A CloudFormation client of a stack that has failed; newest event first, in two pages."""
+
+    def __init__(self, *events: tuple[str, str, str]) -> None:
+        self._events = [
+            {"LogicalResourceId": name, "ResourceStatus": state, "ResourceStatusReason": reason}
+            for name, state, reason in events
+        ]
+
+    state = "ROLLBACK_COMPLETE"
+    changes = True
+
+    def describe_stacks(self, **_: str) -> dict[str, Any]:
+        return {"Stacks": [{"StackStatus": self.state}]}
+
+    def update_stack(self, **_: object) -> None:
+        if not self.changes:
+            told = {"Code": "ValidationError", "Message": "No updates are to be performed."}
+            raise ClientError({"Error": told}, "UpdateStack")
+
+    def get_paginator(self, operation: str) -> Events:
+        assert operation == "describe_stack_events"
+        return self
+
+    def paginate(self, **_: str) -> list[dict[str, Any]]:
+        return [{"StackEvents": self._events[:2]}, {"StackEvents": self._events[2:]}]
+
+
+@pytest.mark.parametrize(
+    ("why", "kind"),
+    [
+        ("API: iam:CreateRole User alice is not authorized to perform it", Refused),
+        ("The bucket exists already", AwsTrouble),
+    ],
+)
+def test_a_stack_that_fails_tells_the_first_reason_of_its_newest_attempt(
+    why: str, kind: type[Exception]
+) -> None:
+    client: Any = Events(
+        ("htcondor-annex", "ROLLBACK_IN_PROGRESS", "The following resources failed: [Two, One]"),
+        ("Two", "CREATE_FAILED", "Resource creation cancelled"),
+        ("One", "CREATE_FAILED", why),
+        ("htcondor-annex", "CREATE_IN_PROGRESS", "User Initiated"),
+        ("Three", "CREATE_FAILED", "of an attempt before"),
+    )
+    with pytest.raises(kind, match="One: ") as told:
+        stack.Stack(client).settled()
+    assert why in str(told.value)
+    assert "an attempt before" not in str(told.value)
+    assert "cancelled" not in str(told.value)
+
+
+@pytest.mark.parametrize("changes", [False, True])
+def test_an_update_that_was_taken_back_is_told_once(changes: bool) -> None:
+    """What is as it was before needs nothing more; else setup could never be run again."""
+    client: Any = Events(("One", "UPDATE_FAILED", "no"), ("x", "UPDATE_IN_PROGRESS", ""))
+    client.state, client.changes = "UPDATE_ROLLBACK_COMPLETE", changes
+    made = stack.Stack(client)
+    made.put({})
+    if not changes:
+        assert made.settled()
+        return
+    with pytest.raises(AwsTrouble, match="One: no"):
+        made.settled()
