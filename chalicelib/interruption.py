@@ -9,12 +9,13 @@ from typing import TYPE_CHECKING, Any
 from . import transitions
 from .ids import InstanceId
 from .iso import moment
-from .model import Notice, NoticeKind
+from .model import AnnexState, InstanceState, Notice, NoticeKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from .ids import AnnexId
+    from .model import Annex
     from .ports import Compute, Journal, Ledger
     from .reconcile import Reconciler
 
@@ -25,6 +26,7 @@ KINDS = (STATE_CHANGED, RECLAIM, REBALANCE)
 # EC2 User Guide, 'Spot Instance interruption notices': the warning comes two minutes before. The
 # event does not repeat the time that the machine's metadata service tells.
 WARNED_BEFORE = timedelta(minutes=2)
+_COMING = (InstanceState.PENDING, InstanceState.RUNNING)
 
 
 @dataclass(frozen=True)
@@ -55,10 +57,12 @@ class Interruption:
         if annex_id is None:
             return False
         self.journal.fact("machine changed", annex_id=annex_id, instance=instance_id, state=state)
-        seen = self.compute.instances(annex_id)
         annex = self.ledger.get(annex_id)
         if annex is None:
             return False  # the sweep judges orphans, with all it needs to do so
+        if _is_expected(annex, instance_id, state):
+            return True
+        seen = self.compute.instances(annex_id)
         # No launch is begun: its request is trying place after place just now, and the first
         # machine's event would take the turn from it, so that it could not say how it went.
         self.reconciler.run(annex, seen, launches=False)
@@ -82,3 +86,16 @@ class Interruption:
     def _annex_of(self, instance_id: InstanceId) -> AnnexId | None:
         instance = self.compute.instance(instance_id)
         return None if instance is None else instance.annex_id
+
+
+def _is_expected(annex: Annex, instance_id: InstanceId, state: str) -> bool:
+    """Whether the event changes nothing that the ledger says.
+
+    A large annex has an event for each machine and state, all at once: only those that tell
+    something are worth a look at all its machines.
+    """
+    if instance_id not in annex.started:
+        return False
+    if state in _COMING:
+        return annex.state in (AnnexState.LAUNCHING, AnnexState.ACTIVE)
+    return state == InstanceState.SHUTTING_DOWN

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
+from chalicelib.errors import AwsUnavailable
 from chalicelib.ids import InstanceId
 from chalicelib.interruption import REBALANCE, RECLAIM, STATE_CHANGED
 from chalicelib.iso import iso
@@ -43,6 +45,43 @@ def test_one_machines_end_leaves_the_others_alone(world: World) -> None:
     world.services.interruption.state_changed(gone, "terminated")
     assert len(world.running()) == 2
     assert world.annex().ended == (gone,)
+
+
+@pytest.mark.parametrize("state", ["pending", "running", "shutting-down"])
+def test_state_that_tells_nothing_new_costs_no_look_at_all_machines(
+    world: World, state: str
+) -> None:
+    world.start(count=3)
+    before = world.annex()
+    asked: list[str] = []
+    world.faults.watch = asked.append
+    assert world.services.interruption.state_changed(world.running()[0], state) is True
+    assert "before compute.instances" not in asked
+    assert "before ledger.get" in asked
+    assert world.annex() == before
+
+
+def test_machine_that_comes_up_in_an_annex_that_ends_is_ended(world: World) -> None:
+    world.start(count=1)
+    (late,) = world.running()
+    annex = world.annex()
+    world.ledger.records[annex.annex_id] = replace(annex, state=AnnexState.TERMINATING, reason="x")
+    assert world.services.interruption.state_changed(late, "running") is True
+    assert not world.running()
+
+
+def test_machine_whose_call_was_not_answered_is_adopted_as_it_comes_up(world: World) -> None:
+    def silent(point: str) -> None:
+        if point == "after compute.launch":
+            raise AwsUnavailable("EC2 did not answer.")
+
+    world.faults.watch = silent
+    world.start(count=1)
+    world.faults.disarm()
+    (late,) = world.running()
+    assert world.annex().started == ()
+    assert world.services.interruption.state_changed(late, "running") is True
+    assert world.annex().started == (late,)
 
 
 def test_an_event_takes_no_launch_out_of_its_request_s_hands(world: World) -> None:
