@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from . import transitions
 from .ids import InstanceId
 from .iso import moment
-from .model import AnnexState, InstanceState, Notice, NoticeKind
+from .model import InstanceState, Notice, NoticeKind
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -97,5 +97,5 @@ def _is_expected(annex: Annex, instance_id: InstanceId, state: str) -> bool:
     if instance_id not in annex.started:
         return False
     if state in _COMING:
-        return annex.state in (AnnexState.LAUNCHING, AnnexState.ACTIVE)
+        return annex.state.is_living
     return state == InstanceState.SHUTTING_DOWN

@@ -21,6 +21,11 @@ class AnnexState(StrEnum):
     TERMINATING = "terminating"
     TERMINATED = "terminated"
 
+    @property
+    def is_living(self) -> bool:
+        """Nobody has ended it yet; its lease may be over all the same."""
+        return self in (AnnexState.LAUNCHING, AnnexState.ACTIVE)
+
 
 class InstanceState(StrEnum):
     """EC2's own words."""

@@ -49,8 +49,6 @@ _RENEWALS_ARE_SAVED = timedelta(seconds=30)
 # A sweep's records may be as old as a sweep can last.
 _RECORDS_ARE_OLD = timedelta(seconds=180)
 
-_LIVING = (AnnexState.LAUNCHING, AnnexState.ACTIVE)
-
 
 @dataclass
 class Result:
@@ -248,7 +246,7 @@ class Reconciler:
         A renewal may have been saved, and acknowledged, since the record was read; the write that
         failed would have found it. Raises AwsUnavailable while one may still be.
         """
-        if annex.state not in _LIVING:
+        if not annex.state.is_living:
             return annex
         certain_after = _RENEWALS_ARE_SAVED
         try:
@@ -256,7 +254,7 @@ class Reconciler:
         except AnnexError:
             certain_after += _RECORDS_ARE_OLD
         late = annex.overdue(self.clock.now())
-        if annex.state in _LIVING and timedelta(0) <= late < certain_after:
+        if annex.state.is_living and timedelta(0) <= late < certain_after:
             raise AwsUnavailable(
                 f"The end of annex {annex.name} could not be recorded: the next sweep ends its "
                 "machines.",
@@ -266,7 +264,7 @@ class Reconciler:
 
     def _goes_on(self, annex: Annex) -> bool:
         """Whether nobody has ended it: a renewal was saved after all."""
-        return annex.state in _LIVING and not annex.is_over(self.clock.now())
+        return annex.state.is_living and not annex.is_over(self.clock.now())
 
     def _cancel(self, annex: Annex, *, terminate: bool) -> Annex:
         if terminate:

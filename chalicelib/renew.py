@@ -16,7 +16,7 @@ from .asking import RACES_BORNE, Asked, owned
 from .delivery import kept_tokens
 from .errors import AnnexEnding, AnnexError, AwsUnavailable, BadRequest, Conflict
 from .iso import iso
-from .model import AnnexState, InstanceState, RequestRecord
+from .model import InstanceState, RequestRecord
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -90,7 +90,7 @@ class Renew:
         raise Conflict(f"Others keep changing annex {name}; ask again.", annex=name)
 
     def _checked(self, annex: Annex, request: RenewRequest, now: datetime) -> datetime:
-        if annex.state in (AnnexState.TERMINATING, AnnexState.TERMINATED) or annex.is_over(now):
+        if not annex.state.is_living or annex.is_over(now):
             why = annex.reason or f"its lease ended at {iso(annex.lease_expires_at)}"
             raise AnnexEnding(
                 f"Annex {annex.name} cannot be renewed any more: {why}. Start a new one.",

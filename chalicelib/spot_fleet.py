@@ -189,8 +189,8 @@ class SpotFleets:
             event, code = record["EventInformation"], record["EventInformation"]["EventSubType"]
             if record["EventType"] == "error" or code in _LACKS:
                 text = " ".join((event.get("EventDescription") or "").split())[:_MOST_SAID]
-                kind = RefusalKind.CAPACITY if _NO_ROOM in text else RefusalKind.FATAL
-                kind = _LACKS.get(code, kind)
+                other = RefusalKind.CAPACITY if _NO_ROOM in text else RefusalKind.FATAL
+                kind = _LACKS.get(code, other)
                 where = f"Spot Fleet {request_id}"
                 said[code, text] = Refusal(kind, code, text.rstrip(". "), where)
         return tuple(said.values())[:_MOST_REASONS]

@@ -46,8 +46,6 @@ if TYPE_CHECKING:
     from .settings import Settings
     from .wire import StartRequest
 
-_ENDING = (AnnexState.TERMINATING, AnnexState.TERMINATED)
-
 
 @dataclass(frozen=True)
 class Start:
@@ -69,7 +67,7 @@ class Start:
         annex = self._recorded(asked, request)
         annex, undelivered = self._configured(annex, request)
         # Nothing was ever asked of EC2 for an annex without an attempt.
-        seen = self.services.machines(annex) if annex.attempts or annex.state in _ENDING else []
+        seen = self.services.machines(annex) if annex.attempts or not annex.state.is_living else []
         result = self.services.reconciler.run(annex, seen, deadline)
         return self._answer(asked, result, (*undelivered, *knocking.result()))
 
@@ -172,7 +170,7 @@ class Start:
             return None
         if annex.caller != asked.caller:
             raise NameTaken(f"The name {name} is taken: choose another.", annex=name)
-        if annex.state in _ENDING or annex.is_over(now):
+        if not annex.state.is_living or annex.is_over(now):
             raise AnnexEnding(
                 f"Annex {name} is ending; its name is free when its last machine is gone.",
                 annex=name,
@@ -208,7 +206,7 @@ class Start:
     def _configured(self, annex: Annex, request: StartRequest) -> tuple[Annex, tuple[str, ...]]:
         """Put the token where the machines find it; a note if that failed and will be missed."""
         reconciler = self.services.reconciler
-        if annex.state in _ENDING:
+        if not annex.state.is_living:
             return annex, ()
         if annex.written_generation == 0:
             configuration = first_configuration(

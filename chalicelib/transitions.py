@@ -91,7 +91,7 @@ def with_machines(annex: Annex, client_token: str, machines: Mapping[InstanceId,
         units = ()
     grown = _with_attempt(launch, replace(attempt, started=started, units=units))
     annex = _with_launch(annex, grown)
-    if annex.state in (AnnexState.TERMINATING, AnnexState.TERMINATED):
+    if not annex.state.is_living:
         return annex
     return _adopt_terms(_move(annex, AnnexState.ACTIVE), launch)
 

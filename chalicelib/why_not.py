@@ -16,7 +16,6 @@ from .errors import (
 )
 from .launch import RefusalKind
 from .launching import notes
-from .model import AnnexState
 
 if TYPE_CHECKING:
     from .launch import Launch
@@ -25,14 +24,13 @@ if TYPE_CHECKING:
 _NOT_ALLOWED = frozenset(
     {"UnauthorizedOperation", "OptInRequired", "PendingVerification", "Blocked", "AuthFailure"}
 )
-_ENDING = (AnnexState.TERMINATING, AnnexState.TERMINATED)
 
 
 def why_not(annex: Annex, launch: Launch) -> AnnexError:
     """An error to be raised; its class says what kind of no it was."""
     told = " ".join(notes(replace(launch, closed="")))
     if not launch.refusals:
-        if annex.state in _ENDING and annex.reason:
+        if not annex.state.is_living and annex.reason:
             return AnnexEnding(
                 f"Annex {annex.name} has ended before any machine was started: {annex.reason}.",
                 annex=annex.name,

@@ -253,26 +253,21 @@ def test_waiting_does_not_give_up_while_more_may_still_be_started(
     assert done.status == Exit.DONE
 
 
-def test_waiting_gives_up_when_nothing_more_can_come(world: World, plane: FakePlane) -> None:
-    plane.pending, plane.capacity = True, 1
-
-    def join() -> None:
-        instances = plane.annexes["demo"]["instances"]
-        world.pool.machines = [slot(one["instance_id"]) for one in instances]
-
-    world.clock.while_asleep = join
-    done = world.annex_client("start", "demo", "--yes", "--spot", "--slots", "2", "--wait")
-    assert "1 of 2 slots of demo is in the pool." in done.out
-    assert done.status == Exit.PARTLY
-    assert 300 <= world.clock.slept < 320
-
-
 def everybody_joins(world: World, plane: FakePlane) -> None:
     def join() -> None:
         instances = plane.annexes["demo"]["instances"]
         world.pool.machines = [slot(one["instance_id"]) for one in instances]
 
     world.clock.while_asleep = join
+
+
+def test_waiting_gives_up_when_nothing_more_can_come(world: World, plane: FakePlane) -> None:
+    plane.pending, plane.capacity = True, 1
+    everybody_joins(world, plane)
+    done = world.annex_client("start", "demo", "--yes", "--spot", "--slots", "2", "--wait")
+    assert "1 of 2 slots of demo is in the pool." in done.out
+    assert done.status == Exit.PARTLY
+    assert 300 <= world.clock.slept < 320
 
 
 def test_waiting_for_slots_beside_machines_counts_machines(world: World, plane: FakePlane) -> None:

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import io
-import json
 import tarfile
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from botocore.stub import Stubber
 
-from chalicelib.configuration import Configuration
 from chalicelib.errors import AwsUnavailable, Forbidden
-from chalicelib.ids import AnnexId, AnnexName
+from chalicelib.ids import AnnexId
 from chalicelib.model import LeftoverKind
 from chalicelib.s3_legacy import S3LegacyStore
 from chalicelib.settings import Deployment
+from tests.contract.test_config_contract import CONFIGURATION as CONFIG_OBJECT
+from tests.contract.test_leftovers_contract import POLICY
 from tests.fakes.legacy import FakeLegacyStore
 
 if TYPE_CHECKING:
@@ -28,26 +27,8 @@ if TYPE_CHECKING:
     from tests.fakes.world import FakeClock
 
 LEASE_END = datetime(2026, 11, 24, 16, tzinfo=UTC)
-CONFIGURATION = Configuration(
-    annex_name=AnnexName("foo"),
-    annex_id=AnnexId("annex-0123456789abcdef"),
-    generation=1,
-    lease_expires_at=LEASE_END,
-    idle_seconds=900,
-    retire_seconds=300,
-    vacate_seconds=30,
-    dead_man_margin_seconds=300,
-    unjoined_limit_seconds=900,
-    identity="alice@pool.example",
-    owners=("alice@pool.example",),
-    any_owner=False,
-    collector_host="cm.pool.example:9618",
-    trust_domain="pool.example",
-    access_points=("ap.pool.example:9618",),
-    config_files={"a.config": "X = 1\n"},
-    program="cHJvZ3JhbQ==",
-    token="the-token",
-    admin={"key_name": "annex-foo-admin", "identity": "admin@foo.annex", "key": "a2V5"},
+CONFIGURATION = replace(
+    CONFIG_OBJECT, annex_id=AnnexId("annex-0123456789abcdef"), lease_expires_at=LEASE_END
 )
 OTHER = replace(CONFIGURATION, annex_id=AnnexId("annex-fedcba9876543210"))
 FIRST, SECOND = CONFIGURATION.annex_id, OTHER.annex_id
@@ -197,10 +178,6 @@ def test_tarball_is_what_such_an_image_unpacks_and_its_metadata_holds_no_secret(
 
 
 # What the sweep's own policy lets it do
-
-POLICY = json.loads(
-    (Path(__file__).parents[2] / ".chalice" / "policy-sweep.json").read_text(encoding="utf-8")
-)
 
 
 def test_sweeps_policy_is_enough_with_legacy_images_and_without(
